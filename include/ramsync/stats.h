@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Statistics of the migration that runs, or of the last one. Names and meanings are QEMU's
+ * (query-migrate); what is ours is said to be.
+ */
+#ifndef RAMSYNC_STATS_H
+#define RAMSYNC_STATS_H
+
+#include <ramsync/state.h>
+
+RS_BEGIN_DECLS
+
+/**
+ * struct rs_stats - a snapshot of the counters. All are 0 before the first migration.
+ * @size: set it to sizeof(struct rs_stats) before the call.
+ * @transferred: bytes of RAM records sent or received, headers included.
+ * @remaining: bytes in pages known to be dirty.
+ * @total: bytes in all regions.
+ * @duplicate: zero pages.
+ * @normal: pages sent or received in full.
+ * @normal_bytes: the same in bytes.
+ * @dirty_sync_count: dirty-bitmap syncs so far.
+ * @dirty_pages_rate: pages newly dirty a second, over the last period of at least one second.
+ * @page_size: target page size, bytes.
+ * @mbps: 10^6 bits a second on the wire, over the last window of at least 100 ms; at the end, over all.
+ * @pages_per_second: pages handled a second, over the last window.
+ * @setup_time_ms: time that set-up took.
+ * @downtime_ms: source: from the stop of the guest to the end of the hand-over. 0 at the destination.
+ * @expected_downtime_ms: what the downtime would be if the guest were stopped now.
+ * @total_time_ms: since the migration began.
+ * @downtime_ns: ours: downtime_ms, finer.
+ * @wire_bytes: ours: all bytes put to or got from the stream.
+ * @zero_run_pages: ours: those of @duplicate that were found without being read.
+ */
+struct rs_stats {
+	size_t size;
+	uint64_t transferred;
+	uint64_t remaining;
+	uint64_t total;
+	uint64_t duplicate;
+	uint64_t normal;
+	uint64_t normal_bytes;
+	uint64_t dirty_sync_count;
+	uint64_t dirty_pages_rate;
+	uint64_t page_size;
+	double mbps;
+	uint64_t pages_per_second;
+	uint64_t setup_time_ms;
+	uint64_t downtime_ms;
+	uint64_t expected_downtime_ms;
+	uint64_t total_time_ms;
+	uint64_t downtime_ns;
+	uint64_t wire_bytes;
+	uint64_t zero_run_pages;
+};
+
+/**
+ * rs_stats_get() - read the counters.
+ * @state: the state.
+ * @stats: receives them; its @size says how much of it is filled.
+ *
+ * Each value is exact as of some moment during the call; together they may be a few pages apart
+ * while a migration runs.
+ *
+ * Return: 0; -EINVAL if @size is 0.
+ * Context: any thread; never blocks.
+ */
+RS_API int rs_stats_get(const struct rs_state *state, struct rs_stats *stats);
+
+/**
+ * struct rs_stat_info - a row of the table of statistics.
+ * @name: QEMU's name, for instance "dirty-pages-rate".
+ * @unit: "bytes", "pages", "pages/s", "Mbit/s", "ms", "ns" or "".
+ * @is_double: the field is a double, else a uint64_t.
+ * @offset: of the field in struct rs_stats, bytes.
+ */
+struct rs_stat_info {
+	const char *name;
+	const char *unit;
+	int is_double;
+	size_t offset;
+};
+
+/**
+ * rs_stat_next() - walk the table of statistics, to print them all by name.
+ * @previous: a row, or NULL for the first one.
+ *
+ * Return: the row after @previous; NULL after the last.
+ */
+RS_API const struct rs_stat_info *rs_stat_next(const struct rs_stat_info *previous);
+
+RS_END_DECLS
+#endif

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: MIT */
+#include "base/error.h"
+
+#include <stdio.h>
+#include <string.h>
+
+int rs_error_setv(struct rs_error *error, int code, const char *format, va_list arguments)
+{
+	if (error != NULL && error->code == 0) {
+		error->code = code;
+		vsnprintf(error->text, sizeof(error->text), format, arguments);
+	}
+	return code;
+}
+
+int rs_error_setf(struct rs_error *error, int code, const char *format, ...)
+{
+	va_list arguments;
+
+	va_start(arguments, format);
+	rs_error_setv(error, code, format, arguments);
+	va_end(arguments);
+	return code;
+}
+
+const char *rs_errno_text(int code)
+{
+	const char *text = strerrordesc_np(-code);
+
+	return text != NULL ? text : "unknown error";
+}
