@@ -47,8 +47,8 @@ struct rs_dirty_sink;
 struct rs_dirty_log_ops {
 	size_t size;
 	int (*start)(void *opaque, struct rs_region *region, void **cookie, struct rs_error *error);
-	int (*sync)(void *opaque, struct rs_region *region, void *cookie, struct rs_dirty_sink *sink,
-		    struct rs_error *error);
+	int (*sync)(void *opaque, struct rs_region *region, void *cookie,
+		    struct rs_dirty_sink *sink, struct rs_error *error);
 	int (*clear)(void *opaque, struct rs_region *region, void *cookie, uint64_t offset,
 		     uint64_t bytes, struct rs_error *error);
 	void (*stop)(void *opaque, struct rs_region *region, void *cookie);

@@ -14,11 +14,11 @@
  *
  * Handing over, native and two-way: the destination says READY when it has and has checked
  * everything; the source sends COMMIT and from then on never runs the guest by itself; the
- * destination runs the guest and says RUNNING. A failure before COMMIT: the source resumes the guest
- * and rs_migrate_out() returns the error. A loss between COMMIT and RUNNING: the source is *in
- * doubt* (RS_ERROR_IN_DOUBT): complete and stopped, until rs_migrate_resolve() or
- * rs_migrate_reconnect_out(). A destination that said READY and lost the stream before COMMIT came is
- * in doubt too. On one-way streams and in QEMU's form there is no answer: the source is done
+ * destination runs the guest and says RUNNING. A failure before COMMIT: the source resumes the
+ * guest and rs_migrate_out() returns the error. A loss between COMMIT and RUNNING: the source is
+ * *in doubt* (RS_ERROR_IN_DOUBT): complete and stopped, until rs_migrate_resolve() or
+ * rs_migrate_reconnect_out(). A destination that said READY and lost the stream before COMMIT came
+ * is in doubt too. On one-way streams and in QEMU's form there is no answer: the source is done
  * when the stream has taken the last byte.
  */
 #ifndef RAMSYNC_MIGRATE_H
@@ -118,8 +118,8 @@ RS_API int rs_device_save(struct rs_device_writer *writer, const struct rs_devic
 /**
  * struct rs_vm_ops - what a migration asks of the VMM.
  * @size: sizeof(struct rs_vm_ops).
- * @stop: stop the vCPUs and everything else that writes guest memory, and say so by returning. Return
- *	0 or a negative errno, which ends the migration. Source; required there.
+ * @stop: stop the vCPUs and everything else that writes guest memory, and say so by returning.
+ *Return 0 or a negative errno, which ends the migration. Source; required there.
  * @resume: run the guest: at the source after a failure or cancel if stop was called; at the
  *	destination at the hand-over. A negative errno at the destination means that the guest does
  *	not run and will not: the source is told so and resumes it. Required.
@@ -153,10 +153,9 @@ struct rs_vm_ops {
  * @opaque: their first argument.
  *
  * Return: 0: the guest is the destination's, and stays stopped here; RS_ERROR_IN_DOUBT: see the
- *	top of this header; -ECANCELED after rs_migrate_cancel(); -EBUSY if a migration runs or is in
- *	doubt; -ESTALE if regions changed; any other errno. Except for the first two the guest
- *	runs on here as before.
- * Context: blocks for the length of the migration.
+ *	top of this header; -ECANCELED after rs_migrate_cancel(); -EBUSY if a migration runs or is
+ *in doubt; -ESTALE if regions changed; any other errno. Except for the first two the guest runs on
+ *here as before. Context: blocks for the length of the migration.
  */
 RS_API int rs_migrate_out(struct rs_state *state, struct rs_stream *stream,
 			  const struct rs_vm_ops *vm, void *opaque);
@@ -256,7 +255,8 @@ RS_API int rs_migrate_resolve(struct rs_state *state, enum rs_resolution resolut
  */
 RS_API int rs_migrate_reconnect_out(struct rs_state *state, struct rs_stream *stream);
 
-/** rs_migrate_reconnect_in() - at the destination: the counterpart of rs_migrate_reconnect_out(). */
+/** rs_migrate_reconnect_in() - at the destination: the counterpart of rs_migrate_reconnect_out().
+ */
 RS_API int rs_migrate_reconnect_in(struct rs_state *state, struct rs_stream *stream);
 
 RS_END_DECLS

@@ -22,10 +22,12 @@ RS_BEGIN_DECLS
  * @dirty_sync_count: dirty-bitmap syncs so far.
  * @dirty_pages_rate: pages newly dirty a second, over the last period of at least one second.
  * @page_size: target page size, bytes.
- * @mbps: 10^6 bits a second on the wire, over the last window of at least 100 ms; at the end, over all.
+ * @mbps: 10^6 bits a second on the wire, over the last window of at least 100 ms; at the end, over
+ * all.
  * @pages_per_second: pages handled a second, over the last window.
  * @setup_time_ms: time that set-up took.
- * @downtime_ms: source: from the stop of the guest to the end of the hand-over. 0 at the destination.
+ * @downtime_ms: source: from the stop of the guest to the end of the hand-over. 0 at the
+ * destination.
  * @expected_downtime_ms: what the downtime would be if the guest were stopped now.
  * @total_time_ms: since the migration began.
  * @downtime_ns: ours: downtime_ms, finer.

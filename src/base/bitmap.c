@@ -2,6 +2,7 @@
 #include "base/bitmap.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <sys/mman.h>
 
 static size_t bitmap_bytes(uint64_t bits)
@@ -79,8 +80,7 @@ uint64_t rs_bitmap_clear_range(struct rs_bitmap *bitmap, uint64_t first, uint64_
 		if ((atomic_load_explicit(word, memory_order_relaxed) & walk.mask) == 0)
 			continue;
 		changed += (uint64_t)__builtin_popcountll(
-			walk.mask &
-			atomic_fetch_and_explicit(word, ~walk.mask, memory_order_relaxed));
+		    walk.mask & atomic_fetch_and_explicit(word, ~walk.mask, memory_order_relaxed));
 	}
 	return changed;
 }
@@ -124,6 +124,6 @@ uint64_t rs_bitmap_count(const struct rs_bitmap *bitmap)
 
 	for (uint64_t i = 0; i < words; i++)
 		count += (uint64_t)__builtin_popcountll(
-			atomic_load_explicit(&bitmap->words[i], memory_order_relaxed));
+		    atomic_load_explicit(&bitmap->words[i], memory_order_relaxed));
 	return count;
 }

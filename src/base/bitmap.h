@@ -41,7 +41,8 @@ void rs_bitmap_reset(struct rs_bitmap *bitmap);
 static inline bool rs_bitmap_test(const struct rs_bitmap *bitmap, uint64_t bit)
 {
 	return atomic_load_explicit(&bitmap->words[bit / RS_BITS_PER_WORD], memory_order_relaxed) >>
-		       (bit % RS_BITS_PER_WORD) & 1;
+		   (bit % RS_BITS_PER_WORD) &
+	       1;
 }
 
 /* Set (relaxed OR) or clear bits [first, first + count). Both return how many changed. */
@@ -51,8 +52,7 @@ uint64_t rs_bitmap_clear_range(struct rs_bitmap *bitmap, uint64_t first, uint64_
 /* OR a word in at word index; returns how many bits that set. */
 static inline uint64_t rs_bitmap_or_word(struct rs_bitmap *bitmap, uint64_t index, uint64_t word)
 {
-	uint64_t old =
-		atomic_fetch_or_explicit(&bitmap->words[index], word, memory_order_relaxed);
+	uint64_t old = atomic_fetch_or_explicit(&bitmap->words[index], word, memory_order_relaxed);
 
 	return (uint64_t)__builtin_popcountll(word & ~old);
 }

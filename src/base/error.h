@@ -12,9 +12,9 @@
  * "return rs_error_setf(...)" reads well; code must be negative.
  */
 int rs_error_setf(struct rs_error *error, int code, const char *format, ...)
-	__attribute__((format(printf, 3, 4)));
+    __attribute__((format(printf, 3, 4)));
 int rs_error_setv(struct rs_error *error, int code, const char *format, va_list arguments)
-	__attribute__((format(printf, 3, 0)));
+    __attribute__((format(printf, 3, 0)));
 
 /* The C library's words for a negative errno, thread-safe. */
 const char *rs_errno_text(int code);

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: MIT */
+/* What the rest of the library needs of a stream beyond the public header. */
+#ifndef RS_TRANSPORT_STREAM_H
+#define RS_TRANSPORT_STREAM_H
+
+#include <ramsync/stream.h>
+#include <stdbool.h>
+
+/*
+ * The rate limit: bytes in windows of 100 ms. A window that was overdrawn (a run of pages is not
+ * cut) is paid back by the following ones, so the average holds for any limit. 0 is no limit.
+ */
+void rs_stream_rate_set(struct rs_stream *stream, uint64_t bytes_per_second);
+
+/* Whether the present window's budget is used up. Counts all bytes put, flushed or not. */
+bool rs_stream_rate_exceeded(struct rs_stream *stream);
+
+/* Bytes that the present window still allows; UINT64_MAX without a limit. */
+uint64_t rs_stream_rate_left(struct rs_stream *stream);
+
+/* Wait for the first window with budget; 0, or the sticky error (-ECANCELED by shutdown). */
+int rs_stream_rate_wait(struct rs_stream *stream);
+
+/*
+ * Get bytes straight into memory of the caller's (guest memory): what is buffered is copied, the
+ * rest is read in place, together with what follows into the buffer, in one call. 0 or the
+ * sticky error; *placed, if not NULL, receives how many bytes arrived even on failure.
+ */
+int rs_stream_read_into(struct rs_stream *stream, void *to, size_t bytes, size_t *placed);
+
+/* Set the sticky error, if there is none yet. Returns the stream's error. */
+int rs_stream_fail(struct rs_stream *stream, int code, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* Whether the input ends here: true without an error if no further byte comes. Blocks until
+ * it is known. */
+bool rs_stream_at_end(struct rs_stream *stream);
+
+#endif
