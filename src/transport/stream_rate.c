@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: MIT */
+#include "transport/stream_core.h"
+
+#include "base/checked.h"
+
+/* From any thread, also while another one waits for budget under the old rate. */
+void rs_stream_rate_set(struct rs_stream *stream, uint64_t bytes_per_second)
+{
+	rs_rate_limit_set(&stream->rate, bytes_per_second);
+	pthread_mutex_lock(&stream->lock);
+	pthread_cond_broadcast(&stream->wake);
+	pthread_mutex_unlock(&stream->lock);
+}
+
+uint64_t rs_stream_rate_left(struct rs_stream *stream)
+{
+	return rs_rate_limit_left(&stream->rate, stream->writer.bytes_put, rs_clock_ns());
+}
+
+bool rs_stream_rate_exceeded(struct rs_stream *stream)
+{
+	return rs_stream_rate_left(stream) == 0;
+}
+
+int rs_stream_rate_wait(struct rs_stream *stream)
+{
+	int code = rs_stream_code(stream);
+
+	while (code == 0) {
+		uint64_t ns =
+		    rs_rate_limit_wait_ns(&stream->rate, stream->writer.bytes_put, rs_clock_ns());
+
+		if (ns == 0)
+			return 0;
+		/* What is queued would lie there as long as the debt takes to pay. */
+		code = rs_stream_flush(stream);
+		/* A rate set between the look and the sleep wakes nobody: look again soon. */
+		if (code == 0)
+			rs_stream_sleep(stream, rs_min_u64(ns, RS_RATE_WINDOW_NS));
+		if (code == 0)
+			code = rs_stream_code(stream);
+	}
+	return code;
+}
