@@ -6,13 +6,14 @@ if(NOT Python3_Interpreter_FOUND)
 endif()
 
 set(RS_MAN_DIR ${PROJECT_BINARY_DIR}/man)
-set(apidoc ${Python3_EXECUTABLE} ${PROJECT_SOURCE_DIR}/cmake/apidoc.py)
+set(apidoc ${Python3_EXECUTABLE} ${PROJECT_SOURCE_DIR}/cmake/apidoc)
 file(GLOB headers CONFIGURE_DEPENDS include/ramsync/*.h)
+file(GLOB apidoc_sources CONFIGURE_DEPENDS cmake/apidoc/*.py)
 
 add_custom_command(
     OUTPUT ${RS_MAN_DIR}/man3/ramsync.3
     COMMAND ${apidoc} man ${RS_MAN_DIR}/man3
-    DEPENDS cmake/apidoc.py ${headers}
+    DEPENDS ${apidoc_sources} ${headers}
     COMMENT "Man pages of the library")
 set(pages ${RS_MAN_DIR}/man3/ramsync.3)
 
@@ -23,7 +24,7 @@ if(NOT CMAKE_CROSSCOMPILING)
         add_custom_command(
             OUTPUT ${page}
             COMMAND ${apidoc} program ${page} $<TARGET_FILE:${program}>
-            DEPENDS cmake/apidoc.py ${program}
+            DEPENDS ${apidoc_sources} ${program}
             COMMENT "Man page of ${program}")
         list(APPEND pages ${page})
     endforeach()

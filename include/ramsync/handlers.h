@@ -113,7 +113,7 @@ RS_API void rs_save_cleanup(struct rs_state *state);
  * @region_resized: the used length of a resizable region has become @used_bytes.
  *
  * Context: called by rs_load(), in its thread. May call rs_region_add() and
- *rs_region_add_dirty_log().
+ *	rs_region_add_dirty_log().
  */
 struct rs_load_ops {
 	size_t size;
@@ -140,7 +140,8 @@ RS_API int rs_load_setup(struct rs_state *state, const struct rs_load_ops *ops, 
  * Return: 0 after the body's end mark; -EINVAL, with a text that names region and offset, for
  *	anything that is not well-formed or does not fit the regions; -ENODATA if the stream ends
  *	before the body does; the stream's other errors. Nothing outside the regions is ever
- *written. Source: ram_load of QEMU 7.2, stricter where docs/wire-format.md says so.
+ *	written.
+ * Source: ram_load of QEMU 7.2, stricter where docs/wire-format.md says so.
  */
 RS_API int rs_load(struct rs_state *state, struct rs_stream *stream, int version);
 

@@ -119,7 +119,7 @@ RS_API int rs_device_save(struct rs_device_writer *writer, const struct rs_devic
  * struct rs_vm_ops - what a migration asks of the VMM.
  * @size: sizeof(struct rs_vm_ops).
  * @stop: stop the vCPUs and everything else that writes guest memory, and say so by returning.
- *Return 0 or a negative errno, which ends the migration. Source; required there.
+ *	Return 0 or a negative errno, which ends the migration. Source; required there.
  * @resume: run the guest: at the source after a failure or cancel if stop was called; at the
  *	destination at the hand-over. A negative errno at the destination means that the guest does
  *	not run and will not: the source is told so and resumes it. Required.
@@ -154,8 +154,9 @@ struct rs_vm_ops {
  *
  * Return: 0: the guest is the destination's, and stays stopped here; RS_ERROR_IN_DOUBT: see the
  *	top of this header; -ECANCELED after rs_migrate_cancel(); -EBUSY if a migration runs or is
- *in doubt; -ESTALE if regions changed; any other errno. Except for the first two the guest runs on
- *here as before. Context: blocks for the length of the migration.
+ *	in doubt; -ESTALE if regions changed; any other errno. Except for the first two the guest
+ *	runs on here as before.
+ * Context: blocks for the length of the migration.
  */
 RS_API int rs_migrate_out(struct rs_state *state, struct rs_stream *stream,
 			  const struct rs_vm_ops *vm, void *opaque);
@@ -176,14 +177,25 @@ RS_API int rs_migrate_in(struct rs_state *state, struct rs_stream *stream,
 
 /**
  * rs_migrate_start_out() - rs_migrate_out() in a thread of its own.
+ * @state: the state.
+ * @stream: as there; must stay until rs_migrate_wait() returned.
+ * @vm: callbacks, copied.
+ * @opaque: their first argument.
  *
- * Arguments as there; @stream must stay until rs_migrate_wait() returned.
  * Return: 0; -EBUSY; -EINVAL; -EAGAIN if no thread could be had.
  */
 RS_API int rs_migrate_start_out(struct rs_state *state, struct rs_stream *stream,
 				const struct rs_vm_ops *vm, void *opaque);
 
-/** rs_migrate_start_in() - rs_migrate_in() in a thread of its own; as rs_migrate_start_out(). */
+/**
+ * rs_migrate_start_in() - rs_migrate_in() in a thread of its own.
+ * @state: the state.
+ * @stream: as there; must stay until rs_migrate_wait() returned.
+ * @vm: callbacks, copied.
+ * @opaque: their first argument.
+ *
+ * Return: 0; -EBUSY; -EINVAL; -EAGAIN if no thread could be had.
+ */
 RS_API int rs_migrate_start_in(struct rs_state *state, struct rs_stream *stream,
 			       const struct rs_vm_ops *vm, void *opaque);
 
@@ -255,7 +267,13 @@ RS_API int rs_migrate_resolve(struct rs_state *state, enum rs_resolution resolut
  */
 RS_API int rs_migrate_reconnect_out(struct rs_state *state, struct rs_stream *stream);
 
-/** rs_migrate_reconnect_in() - at the destination: the counterpart of rs_migrate_reconnect_out().
+/**
+ * rs_migrate_reconnect_in() - at the destination: answer rs_migrate_reconnect_out().
+ * @state: the state, in doubt or completed.
+ * @stream: two-way, from the same source.
+ *
+ * Return: 0: settled; -EINVAL if there is nothing to settle; -EPERM if it is another migration's
+ *	stream; another errno: nothing changed, try again.
  */
 RS_API int rs_migrate_reconnect_in(struct rs_state *state, struct rs_stream *stream);
 

@@ -22,12 +22,12 @@ RS_BEGIN_DECLS
  * @dirty_sync_count: dirty-bitmap syncs so far.
  * @dirty_pages_rate: pages newly dirty a second, over the last period of at least one second.
  * @page_size: target page size, bytes.
- * @mbps: 10^6 bits a second on the wire, over the last window of at least 100 ms; at the end, over
- * all.
+ * @mbps: 10^6 bits a second on the wire, over the last window of at least 100 ms; at the end,
+ *	over all.
  * @pages_per_second: pages handled a second, over the last window.
  * @setup_time_ms: time that set-up took.
  * @downtime_ms: source: from the stop of the guest to the end of the hand-over. 0 at the
- * destination.
+ *	destination.
  * @expected_downtime_ms: what the downtime would be if the guest were stopped now.
  * @total_time_ms: since the migration began.
  * @downtime_ns: ours: downtime_ms, finer.
@@ -59,12 +59,12 @@ struct rs_stats {
 /**
  * rs_stats_get() - read the counters.
  * @state: the state.
- * @stats: receives them; its @size says how much of it is filled.
+ * @stats: receives them; its size field says how much of it is filled.
  *
  * Each value is exact as of some moment during the call; together they may be a few pages apart
  * while a migration runs.
  *
- * Return: 0; -EINVAL if @size is 0.
+ * Return: 0; -EINVAL if size is 0.
  * Context: any thread; never blocks.
  */
 RS_API int rs_stats_get(const struct rs_state *state, struct rs_stats *stats);

@@ -269,6 +269,8 @@ RS_API ssize_t rs_stream_peek(struct rs_stream *stream, const uint8_t **data, si
 
 /**
  * rs_stream_skip() - take bytes and forget them.
+ * @stream: the stream.
+ * @bytes: how many.
  *
  * Return: 0 or the sticky error.
  */
