@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: MIT */
+/* ramsync-recv: receive a guest from ramsync-send or from a file, and run it. */
+#include "session.h"
+#include "setup.h"
+
+/* The guest is here: take its digest, if wanted, before its writers go on; then let them. */
+static void run_guest(struct session *session, struct result *result)
+{
+	const struct options *options = session->options;
+	struct guest *guest = session->guest;
+	struct rs_error fault;
+
+	if (options->verify) {
+		result->has_digest = true;
+		result->digest = memory_digest(&guest->memory);
+	}
+	guest_release(guest);
+	if (guest_prove(guest, options->run_on_seconds, session->signal_fd, &fault))
+		return;
+	result->code = EXIT_CORRUPT;
+	result->error = fault;
+}
+
+static void receive_guest(struct session *session, struct result *result)
+{
+	int ret = setup_destination(session->guest, session->options, &result->error);
+
+	if (!ret)
+		ret = session_open(session, 0, &result->error);
+	if (ret) {
+		result->code = EXIT_FAILED;
+		return;
+	}
+	session_migrate(session, result);
+	session_settle(session, result);
+	if (result->code == EXIT_HANDED_OVER)
+		run_guest(session, result);
+}
+
+int main(int argc, char **argv)
+{
+	struct guest guest = { 0 };
+	struct options options;
+	struct session session;
+	struct result result = { .code = EXIT_FAILED };
+
+	options_parse(&options, PROGRAM_RECV, argc, argv, &guest.state);
+	guest.program = options.program_name;
+	if (!session_init(&session, &options, &guest, &result.error))
+		receive_guest(&session, &result);
+	report_result(&options, &guest, &result);
+	session_fini(&session);
+	guest_destroy(&guest);
+	return (int)result.code;
+}

@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: MIT */
+#include "report.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+const char *report_result_name(enum exit_code code)
+{
+	switch (code) {
+	case EXIT_HANDED_OVER:
+		return "completed";
+	case EXIT_CORRUPT:
+		return "corrupt";
+	case EXIT_CANCELLED:
+		return "cancelled";
+	case EXIT_IN_DOUBT:
+		return "in-doubt";
+	default:
+		return "failed";
+	}
+}
+
+static struct rs_stats get_stats(const struct rs_state *state)
+{
+	struct rs_stats stats = { .size = sizeof(stats) };
+
+	rs_stats_get(state, &stats);
+	return stats;
+}
+
+static int print_send_progress(const struct rs_stats *stats)
+{
+	double left = stats->total ? (double)stats->remaining / (double)stats->total : 1;
+
+	return fprintf(stderr,
+		       "%3.0f %%  round %" PRIu64 "  %.0f Mbit/s  dirty %" PRIu64
+		       " pages/s  expected downtime %" PRIu64 " ms",
+		       100 * (1 - left), stats->dirty_sync_count, stats->mbps,
+		       stats->dirty_pages_rate, stats->expected_downtime_ms);
+}
+
+static int print_recv_progress(const struct rs_stats *stats)
+{
+	return fprintf(stderr, "%" PRIu64 " MiB received  %.0f Mbit/s", stats->wire_bytes >> 20,
+		       stats->mbps);
+}
+
+void report_progress(const struct options *options, const struct rs_state *state, bool last)
+{
+	struct rs_stats stats;
+	bool terminal = isatty(STDERR_FILENO);
+	int width;
+
+	if (!options->progress)
+		return;
+	stats = get_stats(state);
+	fprintf(stderr, "%s%s: ", terminal ? "\r" : "", options->program_name);
+	width = options->program == PROGRAM_SEND ? print_send_progress(&stats)
+						 : print_recv_progress(&stats);
+	/* Over the rest of a longer line. */
+	fprintf(stderr, "%*s%s", terminal && width < 84 ? 84 - width : 0, "",
+		terminal && !last ? "" : "\n");
+}
+
+static void print_json_string(const char *text)
+{
+	putchar('"');
+	for (; *text; text++) {
+		unsigned char c = (unsigned char)*text;
+
+		if (c == '"' || c == '\\')
+			printf("\\%c", c);
+		else if (c < 0x20 || c == 0x7f)
+			printf("\\u%04x", c);
+		else
+			putchar(c);
+	}
+	putchar('"');
+}
+
+static void print_json_stats(const struct rs_stats *stats)
+{
+	const char *comma = "";
+
+	printf("  \"statistics\": {\n");
+	for (const struct rs_stat_info *s = rs_stat_next(NULL); s; s = rs_stat_next(s)) {
+		const uint8_t *field = (const uint8_t *)stats + s->offset;
+		uint64_t number;
+		double fraction;
+
+		printf("%s    \"%s\": ", comma, s->name);
+		memcpy(&number, field, sizeof(number));
+		memcpy(&fraction, field, sizeof(fraction));
+		if (s->is_double)
+			printf("%.3f", fraction);
+		else
+			printf("%" PRIu64, number);
+		comma = ",\n";
+	}
+	printf("\n  }\n");
+}
+
+static void print_json(const struct options *options, const struct guest *guest,
+		       const struct result *result)
+{
+	struct rs_stats stats = get_stats(guest->state);
+
+	printf("{\n  \"program\": \"%s\",\n", options->program_name);
+	printf("  \"version\": \"%s\",\n", rs_version_text());
+	printf("  \"result\": \"%s\",\n", report_result_name(result->code));
+	printf("  \"exit-code\": %d,\n", (int)result->code);
+	printf("  \"status\": \"%s\",\n", rs_status_name(rs_migrate_status(guest->state)));
+	printf("  \"error\": ");
+	print_json_string(result->error.text);
+	printf(",\n  \"seconds\": %.6f,\n", result->seconds);
+	if (result->has_digest)
+		printf("  \"digest\": \"%016" PRIx64 "\",\n", result->digest);
+	printf("  \"memory\": %" PRIu64 ",\n", guest->memory.bytes);
+	printf("  \"writers\": %u,\n", guest->writers ? writers_config(guest->writers)->count : 0);
+	printf("  \"pages-written\": %" PRIu64 ",\n",
+	       guest->writers ? writers_written(guest->writers) : 0);
+	print_json_stats(&stats);
+	printf("}\n");
+}
+
+static void print_text(const struct options *options, const struct guest *guest,
+		       const struct result *result)
+{
+	struct rs_stats stats = get_stats(guest->state);
+
+	printf("%s after %.3f s: %" PRIu64 " MiB of memory, %.1f MiB on the wire, %.0f Mbit/s",
+	       report_result_name(result->code), result->seconds, guest->memory.bytes >> 20,
+	       (double)stats.wire_bytes / (1 << 20), stats.mbps);
+	if (options->program == PROGRAM_SEND)
+		printf(", %" PRIu64 " rounds, downtime %.3f ms", stats.dirty_sync_count,
+		       (double)stats.downtime_ns / 1e6);
+	printf("\n");
+	if (guest->writers)
+		printf("%u writers, %" PRIu64 " pages written and verified\n",
+		       writers_config(guest->writers)->count, writers_written(guest->writers));
+	if (result->has_digest)
+		printf("digest %016" PRIx64 "\n", result->digest);
+}
+
+void report_result(const struct options *options, const struct guest *guest,
+		   const struct result *result)
+{
+	if (result->code != EXIT_HANDED_OVER)
+		fprintf(stderr, "%s: %s: %s\n", options->program_name,
+			report_result_name(result->code), result->error.text);
+	if (options->json)
+		print_json(options, guest, result);
+	else
+		print_text(options, guest, result);
+	fflush(stdout);
+}
