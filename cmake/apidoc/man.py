@@ -95,14 +95,40 @@ def write_pages(headers, version, directory):
     write(os.path.join(directory, "ramsync.3"), overview_page(headers, version))
 
 
+def help_entries(lines):
+    """(term, text) of lines as '  --term VALUE   text', which deeper lines continue."""
+    entries = []
+    for line in lines:
+        if re.match(r"  \S", line):
+            term, _, text = line.strip().partition("  ")
+            entries.append([term, text.strip()])
+        elif entries:
+            entries[-1][1] += " " + line.strip()
+        else:
+            raise ValueError(f"a line of --help belongs to nothing: {line}")
+    return entries
+
+
 def program_page(path, program, version):
-    """From a --help that begins 'NAME - summary', then 'usage: ...', then blocks of text."""
-    name = os.path.basename(program)
+    """From a --help that has a usage line, a paragraph, and blocks under titles with a colon."""
     text = subprocess.run([program, "--help"], check=True, stdout=subprocess.PIPE, text=True).stdout
-    summary, _, body = text.strip("\n").partition("\n")
-    if not summary.startswith(name + " - "):
-        raise ValueError(f"{name} --help does not begin with '{name} - what it does'")
-    lines = [title_line(name, 1, version), ".SH NAME", escape(summary).replace(" \\- ", " \\- ", 1)]
-    lines += [".SH DESCRIPTION", literal(body.strip("\n"))]
+    usage, description, *blocks = text.strip("\n").split("\n\n")
+    name = os.path.basename(program)
+    usage = re.sub(r"^usage: *", "", " ".join(usage.split()), flags=re.IGNORECASE)
+    usage = usage.replace(program, name)
+    description = " ".join(description.split())
+    summary = re.match(r"[^.]*", description).group(0)
+    lines = [title_line(name, 1, version), ".SH NAME",
+             escape(name) + " \\- " + escape(summary[0].lower() + summary[1:]),
+             ".SH SYNOPSIS", literal(usage), ".SH DESCRIPTION", prose(description)]
+    for block in blocks:
+        title, *rest = block.splitlines()
+        title, _, note = title.rstrip(":").partition(" (")
+        lines.append(".SH " + escape(title.upper()))
+        if note:
+            note = note.rstrip(")")
+            lines.append(prose(note[0].upper() + note[1:] + "."))
+        for term, text in help_entries(rest):
+            lines.append(f".TP\n.B {escape(term)}\n{prose(text.strip())}")
     lines += [".SH SEE ALSO", ".BR ramsync (3)"]
     write(path, lines)
