@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A connection in memory, made of the public stream callbacks, that can behave as badly as real
+ * ones do: short and interrupted calls, delays, failures and a cut at a chosen byte. What one end
+ * writes is read at the other one. Closing an end is seen by the other as the end of its
+ * input, and as -EPIPE by its writes.
+ *
+ * The two ends may belong to different threads, and their streams may outlive each other.
+ */
+#ifndef RS_TESTS_FAKE_STREAM_H
+#define RS_TESTS_FAKE_STREAM_H
+
+#include <ramsync/stream.h>
+#include <stdbool.h>
+
+/* How one direction behaves. All zero: well. "At byte N": N bytes pass, the next one does not. */
+struct fake_options {
+	/* Most bytes that one call moves; 0 for any. */
+	size_t max_bytes;
+	/* Bytes that fit between the ends before a write waits; 0 for 256 KiB. */
+	size_t capacity;
+	/* Not 0: each call moves a random number of bytes up to max_bytes, and some say -EINTR and
+	 * a few -EAGAIN instead. The same seed gives the same sequence for each end. */
+	uint64_t seed;
+	/* Say -EAGAIN instead of blocking. */
+	bool nonblocking;
+	/* Sleep before each call. */
+	unsigned write_delay_us;
+	unsigned read_delay_us;
+	/* A negative errno for the writes (reads) from byte N on; 0 for none. */
+	int write_fail_code;
+	uint64_t write_fail_at;
+	int read_fail_code;
+	uint64_t read_fail_at;
+	/* The connection breaks at byte N of this direction, and the other direction with it: what
+	 * was written before can still be read, then the input ends. */
+	bool cut;
+	uint64_t cut_at;
+};
+
+/* A two-way connection. NULL options mean none. 0 or -ENOMEM. */
+int fake_stream_pair(const struct fake_options *left_to_right,
+		     const struct fake_options *right_to_left, struct rs_stream **left,
+		     struct rs_stream **right);
+
+/* A one-way connection. */
+int fake_stream_pipe(const struct fake_options *options, struct rs_stream **writer,
+		     struct rs_stream **reader);
+
+#endif
