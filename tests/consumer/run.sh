@@ -66,13 +66,22 @@ cmake --build "$work/cmake" >"$work/log" || { cat "$work/log"; exit 1; }
 "$work/cmake/consumer-c"
 "$work/cmake/consumer-cxx"
 
+# code LANGUAGE FILE: what stands in the file's code blocks of that language.
+code()
+{
+    awk -v begin="\`\`\`$1" '$0 == begin { inside = 1; next } /^```$/ { inside = 0 } inside' "$2"
+}
+
+echo "== docs/embedding.md"
+code c "$root/docs/embedding.md" >"$work/embedding.c"
+grep -q rs_migrate_out "$work/embedding.c" || fail "docs/embedding.md has lost its code"
+"$cc" -std=gnu11 $strict -Wno-unused-function $flags -fsyntax-only "$work/embedding.c"
+
 echo "== README.md"
-awk '/^```c$/ { inside = 1; next } /^```$/ { inside = 0 } inside' "$root/README.md" \
-    >"$work/example.c"
+code c "$root/README.md" >"$work/example.c"
 lines=$(grep -c . "$work/example.c") || fail "README.md has no example"
 [ "$lines" -le 40 ] || fail "the example has grown to $lines lines: it is to be short"
 "$cc" -std=gnu11 $strict "$work/example.c" $flags -Wl,-rpath,"$libdir" -o "$work/example"
 "$work/example" >"$work/example.out" || fail "the example returned $?"
 # What the README says that it prints.
-awk '/^```text$/ { inside = 1; next } /^```$/ { inside = 0 } inside' "$root/README.md" |
-    diff - "$work/example.out" || fail "the example prints something else than README.md says"
+code text "$root/README.md" | diff - "$work/example.out" || fail "the example prints something else than README.md says"
