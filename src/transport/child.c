@@ -45,7 +45,7 @@ static int set_signals(posix_spawnattr_t *attributes)
 /* Positive errno, as the whole family has it. */
 static int spawn(struct rs_child *child, int its_fd)
 {
-	char *const arguments[] = { "sh", "-c", child->command, NULL };
+	char *const arguments[] = { (char *)"sh", (char *)"-c", child->command, NULL };
 	posix_spawn_file_actions_t actions;
 	posix_spawnattr_t attributes;
 	int code = posix_spawn_file_actions_init(&actions);
