@@ -93,7 +93,7 @@ static void print_wrapped(const char *text, size_t used, size_t indent)
 {
 	size_t column = used;
 
-	if (used >= indent) {
+	if (used && used + 2 > indent) {
 		putchar('\n');
 		column = 0;
 	}
@@ -119,7 +119,7 @@ static void print_option(const char *name, const char *value, const char *help)
 {
 	int used = printf("  --%s%s%s", name, value ? " " : "", value ? value : "");
 
-	print_wrapped(help, (size_t)used + 1, 26);
+	print_wrapped(help, (size_t)used, 26);
 }
 
 static void print_parameter(const struct rs_param_info *info)
@@ -160,7 +160,7 @@ void option_help(enum program program, const char *program_name)
 	print_wrapped(send ? "Make a guest stand-in, memory with threads that keep writing to it, "
 			     "and migrate it live to ramsync-recv or into a file."
 			   : "Receive the guest of ramsync-send, or one from a file, and run it.",
-		      0, 1);
+		      0, 0);
 	printf("\nOptions (a SIZE is in bytes, or ends in K, M, G or T):\n");
 	for (unsigned i = 0; i < OPTION_COUNT; i++)
 		if (option_table[i].programs & program)
