@@ -62,7 +62,8 @@ const struct option_row option_table[OPTION_COUNT] = {
 				"machine has." },
 	[OPTION_RUN_ON] = { "run-on", "SECONDS", PROGRAM_RECV,
 			    "How long the writers go on here. At the end all of the working set is "
-			    "verified. Default 1." },
+			    "verified. Until then a sender that is in doubt gets its answer. "
+			    "Default 1." },
 	[OPTION_QEMU] = { "qemu", "MACHINE", BOTH,
 			  "Write QEMU's form of the stream for this machine type; the receiver "
 			  "refuses any other. The same as --machine." },

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* ramsync-recv: receive a guest from ramsync-send or from a file, and run it. */
-#include "session.h"
+#include "answerer.h"
 #include "setup.h"
 
 /* The guest is here: take its digest, if wanted, before its writers go on; then let them. */
@@ -8,14 +8,19 @@ static void run_guest(struct session *session, struct result *result)
 {
 	const struct options *options = session->options;
 	struct guest *guest = session->guest;
+	struct answerer answerer;
 	struct rs_error fault;
+	bool good;
 
+	answerer_start(&answerer, session);
 	if (options->verify) {
 		result->has_digest = true;
 		result->digest = memory_digest(&guest->memory);
 	}
 	guest_release(guest);
-	if (guest_prove(guest, options->run_on_seconds, session->signal_fd, &fault))
+	good = guest_prove(guest, options->run_on_seconds, session->signal_fd, &fault);
+	answerer_stop(&answerer);
+	if (good)
 		return;
 	result->code = EXIT_CORRUPT;
 	result->error = fault;

@@ -207,7 +207,7 @@ static int reconnect(struct session *session, unsigned timeout_ms, struct rs_err
 	return ret;
 }
 
-static bool can_reconnect(const struct session *session)
+bool session_can_reconnect(const struct session *session)
 {
 	const char *address = session->options->address;
 
@@ -225,7 +225,7 @@ static int settle(struct session *session, struct rs_error *error)
 	case ON_DOUBT_DISCARD:
 		return rs_migrate_resolve(state, RS_RESOLVE_DISCARD);
 	case ON_DOUBT_RECONNECT:
-		if (!can_reconnect(session))
+		if (!session_can_reconnect(session))
 			return fail(error, -EOPNOTSUPP, "%s cannot be opened again",
 				    session->options->address);
 		return reconnect(session, RECONNECT_MS, error);
@@ -244,7 +244,7 @@ static bool tell_receiver(struct session *session, const struct result *result)
 	struct rs_error error = { 0 };
 
 	if (options->program != PROGRAM_SEND || !session->guest->was_stopped ||
-	    options->on_doubt != ON_DOUBT_RECONNECT || !can_reconnect(session) ||
+	    options->on_doubt != ON_DOUBT_RECONNECT || !session_can_reconnect(session) ||
 	    (result->code != EXIT_FAILED && result->code != EXIT_CANCELLED))
 		return false;
 	if (!reconnect(session, TELL_MS, &error))

@@ -34,6 +34,9 @@ void session_migrate(struct session *session, struct result *result);
 /* After session_migrate(): settle what is in doubt, as --on-doubt says. */
 void session_settle(struct session *session, struct result *result);
 
+/* Is the address one that can be opened a second time, with the same peer behind it? */
+bool session_can_reconnect(const struct session *session);
+
 void session_fini(struct session *session);
 
 #endif
