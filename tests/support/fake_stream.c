@@ -123,15 +123,17 @@ static size_t ring_read(struct direction *direction, uint8_t *to, size_t bytes)
 
 /* ---- the callbacks ------------------------------------------------------------------------- */
 
-static void cut_connection(struct connection *connection)
+/* Break it, if this direction has come to where it shall break. */
+static void cut_if_due(struct connection *connection, const struct direction *direction)
 {
 	int i;
 
+	if (!direction->options.cut || direction->written < direction->options.cut_at)
+		return;
 	for (i = 0; i < 2; i++) {
 		connection->directions[i].writer_gone = true;
 		connection->directions[i].reader_gone = true;
 	}
-	pthread_cond_broadcast(&connection->changed);
 }
 
 /* How many bytes may be written now, at most limit; 0: wait; or a negative errno. */
@@ -147,8 +149,6 @@ static ssize_t write_room(struct end *end, size_t limit)
 		if (limit == 0)
 			return options->write_fail_code;
 	}
-	if (options->cut && out->written >= options->cut_at)
-		cut_connection(end->connection);
 	if (out->reader_gone)
 		return -EPIPE;
 	if (options->cut)
@@ -169,11 +169,8 @@ static ssize_t read_room(struct end *end, size_t limit)
 		if (limit == 0)
 			return options->read_fail_code;
 	}
-	if (in->written == in->read) {
-		bool cut = options->cut && in->written >= options->cut_at;
-
-		return in->writer_gone || cut ? -ENODATA : 0;
-	}
+	if (in->written == in->read)
+		return in->writer_gone ? -ENODATA : 0;
 	return (ssize_t)smaller(limit, in->written - in->read);
 }
 
@@ -209,6 +206,7 @@ static ssize_t fake_writev(void *opaque, const struct iovec *iov, int count)
 	for (i = 0; i < count && done < room; i++)
 		done += (ssize_t)ring_write(out, iov[i].iov_base,
 					    smaller(iov[i].iov_len, (uint64_t)(room - done)));
+	cut_if_due(end->connection, out);
 	pthread_cond_broadcast(&end->connection->changed);
 	pthread_mutex_unlock(&end->connection->lock);
 	return room < 0 ? room : done;
@@ -311,8 +309,11 @@ static struct connection *connection_new(const struct fake_options *first,
 	pthread_cond_init(&connection->changed, NULL);
 	connection->ends = 2;
 	if (direction_init(&connection->directions[0], first) == 0 &&
-	    direction_init(&connection->directions[1], second) == 0)
+	    direction_init(&connection->directions[1], second) == 0) {
+		cut_if_due(connection, &connection->directions[0]);
+		cut_if_due(connection, &connection->directions[1]);
 		return connection;
+	}
 	connection_free(connection);
 	return NULL;
 }
