@@ -127,7 +127,7 @@ struct rs_load_ops {
  * @ops: callbacks, copied; may be NULL.
  * @opaque: their first argument.
  *
- * Return: 0; -EBUSY if a migration runs; -EROFS if a region that is not ignored is read-only.
+ * Return: 0; -EBUSY if a migration runs; -ENOMEM.
  */
 RS_API int rs_load_setup(struct rs_state *state, const struct rs_load_ops *ops, void *opaque);
 
@@ -138,7 +138,8 @@ RS_API int rs_load_setup(struct rs_state *state, const struct rs_load_ops *ops, 
  * @version: version of the section.
  *
  * Return: 0 after the body's end mark; -EINVAL, with a text that names region and offset, for
- *	anything that is not well-formed or does not fit the regions; -ENODATA if the stream ends
+ *	anything that is not well-formed or does not fit the regions; -EROFS for a read-only region that
+ *	is not ignored; -ENODATA if the stream ends
  *	before the body does; the stream's other errors. Nothing outside the regions is ever
  *	written.
  * Source: ram_load of QEMU 7.2, stricter where docs/wire-format.md says so.

@@ -30,8 +30,8 @@ RS_BEGIN_DECLS
  *	max_bytes.
  * @RS_REGION_IGNORED: its content travels some other way: it is listed in the stream, no
  *	page of it is sent or accepted. Needs the parameter x-ignore-shared at both ends.
- * @RS_REGION_READONLY: mapped read-only. Saved like any other; refused by rs_load_setup(), which
- *	could not write it.
+ * @RS_REGION_READONLY: mapped read-only. Saved like any other; refused by rs_load(), which could
+ *	not write it.
  */
 enum rs_region_flags {
 	RS_REGION_FRESH = 1 << 0,
@@ -98,7 +98,7 @@ RS_API int rs_region_add(struct rs_state *state, const struct rs_region_config *
  * A migration that runs ends with -ESTALE; its stream is woken, so a stalled peer is never
  * waited for. No rs_dirty_mark() on the region may be running or come later.
  *
- * Return: 0; -EDEADLK when called by a dirty log's or a stream's callback.
+ * Return: 0; -EDEADLK when called from a callback of the migration that runs.
  * Context: any thread, but see Return; may block until a callback that uses the region returns.
  */
 RS_API int rs_region_remove(struct rs_region *region);

@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: MIT */
+#include "api/background.h"
+
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+struct rs_background {
+	/* immutable */
+	int event_fd;
+
+	/* guarded by the state's lock */
+	bool started;
+	pthread_t thread;
+
+	/* the thread, until it is joined */
+	struct rs_state *state;
+	struct rs_stream *stream;
+	rs_background_work *work;
+	int result;
+};
+
+int rs_background_init(struct rs_state *state)
+{
+	struct rs_background *background = calloc(1, sizeof(*background));
+
+	if (background == NULL)
+		return -ENOMEM;
+	background->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (background->event_fd < 0) {
+		int result = -errno;
+
+		free(background);
+		return result;
+	}
+	background->state = state;
+	state->background = background;
+	return 0;
+}
+
+void rs_background_fini(struct rs_state *state)
+{
+	if (state->background->started) {
+		rs_migrate_cancel(state);
+		rs_migrate_wait(state);
+	}
+	close(state->background->event_fd);
+	free(state->background);
+}
+
+static void *background_main(void *argument)
+{
+	struct rs_background *background = argument;
+
+	background->result = background->work(background->state, background->stream);
+	eventfd_write(background->event_fd, 1);
+	return NULL;
+}
+
+/* Our threads take no signal: they are the embedder's. */
+static int create_without_signals(pthread_t *thread, struct rs_background *background)
+{
+	sigset_t all, before;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	int error = pthread_create(thread, NULL, background_main, background);
+
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	return -error;
+}
+
+int rs_background_start(struct rs_state *state, struct rs_stream *stream, rs_background_work *work)
+{
+	struct rs_background *background = state->background;
+	int result = -EBUSY;
+
+	pthread_mutex_lock(&state->lock);
+	if (!background->started) {
+		background->stream = stream;
+		background->work = work;
+		result = create_without_signals(&background->thread, background);
+		background->started = result == 0;
+	}
+	pthread_mutex_unlock(&state->lock);
+	return result;
+}
+
+int rs_migrate_event_fd(const struct rs_state *state)
+{
+	return state->background->event_fd;
+}
+
+int rs_migrate_wait(struct rs_state *state)
+{
+	struct rs_background *background = state->background;
+	eventfd_t count;
+
+	pthread_mutex_lock(&state->lock);
+	bool started = background->started;
+	bool inside = started && pthread_equal(background->thread, pthread_self());
+
+	pthread_mutex_unlock(&state->lock);
+	if (!started)
+		return rs_state_refuse(state, -ESRCH, "no migration was started");
+	if (inside)
+		return rs_state_refuse(state, -EDEADLK, "a migration cannot wait for itself");
+	pthread_join(background->thread, NULL);
+	eventfd_read(background->event_fd, &count);
+
+	int result = background->result;
+
+	pthread_mutex_lock(&state->lock);
+	background->started = false;
+	pthread_mutex_unlock(&state->lock);
+	return result;
+}

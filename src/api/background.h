@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: MIT */
+/* Migrations that run in a thread of ours. */
+#ifndef RS_API_BACKGROUND_H
+#define RS_API_BACKGROUND_H
+
+#include "migrate/migration.h"
+
+/* 0 or a negative errno. */
+int rs_background_init(struct rs_state *state);
+
+/* Cancels and waits for what runs. */
+void rs_background_fini(struct rs_state *state);
+
+typedef int rs_background_work(struct rs_state *state, struct rs_stream *stream);
+
+/* Run work(state, stream) in a thread; one at a time, until rs_migrate_wait(). 0, -EBUSY, -EAGAIN.
+ */
+int rs_background_start(struct rs_state *state, struct rs_stream *stream, rs_background_work *work);
+
+#endif

@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: MIT */
+#include "api/background.h"
+#include "api/phase.h"
+#include "base/clock.h"
+#include "base/versioned.h"
+#include "migrate/handover.h"
+
+/* ---- one migration ------------------------------------------------------------------------- */
+
+static int check_vm(struct rs_state *state, const struct rs_vm_ops *vm, bool outgoing,
+		    struct rs_vm_ops *mine)
+{
+	if (rs_versioned_copy(mine, sizeof(*mine), vm, vm->size) != 0)
+		return rs_state_refuse(state, -EINVAL,
+				       "rs_vm_ops of %zu bytes has fields unknown to this version",
+				       vm->size);
+	if (mine->resume == NULL || (outgoing && mine->stop == NULL))
+		return rs_state_refuse(state, -EINVAL, "rs_vm_ops lacks %s",
+				       mine->resume == NULL ? "resume" : "stop");
+	return 0;
+}
+
+static int check_stream(struct rs_state *state, struct rs_stream *stream, bool outgoing)
+{
+	unsigned needed = outgoing ? RS_STREAM_WRITE : RS_STREAM_READ;
+
+	if (rs_stream_flags(stream) & needed)
+		return 0;
+	return rs_state_refuse(state, -EINVAL, "the stream cannot be %s",
+			       outgoing ? "written" : "read");
+}
+
+/* Claim the state and get everything ready, in the caller's thread. */
+static int begin(struct rs_state *state, struct rs_stream *stream, const struct rs_vm_ops *vm,
+		 void *opaque, bool outgoing)
+{
+	struct rs_vm_ops mine = { 0 };
+	int result = check_vm(state, vm, outgoing, &mine);
+
+	if (result == 0)
+		result = check_stream(state, stream, outgoing);
+	if (result == 0)
+		result = rs_phase_enter(state, RS_CALL_MIGRATE);
+	if (result != 0)
+		return result;
+	if (rs_migration_new(state, &mine, opaque, outgoing) == NULL) {
+		rs_phase_leave(state, RS_CALL_MIGRATE, -ENOMEM);
+		return rs_state_refuse(state, -ENOMEM, "no memory for a migration");
+	}
+	rs_counters_reset(&state->counters);
+	rs_counter_set(state->counters.start_ns, rs_clock_ns());
+	rs_session_open(state);
+	return 0;
+}
+
+static void warn(void *opaque, const char *text)
+{
+	rs_migration_warn(opaque, text);
+}
+
+static int run(struct rs_state *state, struct rs_stream *stream)
+{
+	struct rs_migration *migration = state->migration;
+
+	state->session.warn = warn;
+	state->session.warn_opaque = migration;
+	rs_stream_set_stall_timeout(stream, (unsigned)rs_params_number(&state->params,
+								       RS_PARAM_STALL_TIMEOUT));
+	rs_session_attach(state, stream);
+	int result = migration->outgoing ? rs_migration_run_out(migration, stream)
+					 : rs_migration_run_in(migration, stream);
+
+	rs_session_detach(state);
+	rs_session_close(state);
+	rs_phase_leave(state, RS_CALL_MIGRATE, result);
+	return result;
+}
+
+int rs_migrate_out(struct rs_state *state, struct rs_stream *stream, const struct rs_vm_ops *vm,
+		   void *opaque)
+{
+	int result = begin(state, stream, vm, opaque, true);
+
+	return result != 0 ? result : run(state, stream);
+}
+
+int rs_migrate_in(struct rs_state *state, struct rs_stream *stream, const struct rs_vm_ops *vm,
+		  void *opaque)
+{
+	int result = begin(state, stream, vm, opaque, false);
+
+	return result != 0 ? result : run(state, stream);
+}
+
+static int start(struct rs_state *state, struct rs_stream *stream, const struct rs_vm_ops *vm,
+		 void *opaque, bool outgoing)
+{
+	int result = begin(state, stream, vm, opaque, outgoing);
+
+	if (result != 0)
+		return result;
+	result = rs_background_start(state, stream, run);
+	if (result != 0) {
+		rs_session_close(state);
+		rs_phase_leave(state, RS_CALL_MIGRATE, result);
+		return rs_state_refuse(state, result,
+				       result == -EBUSY ? "the last migration that was started has "
+							  "not been waited for"
+							: "no thread for a migration");
+	}
+	return 0;
+}
+
+int rs_migrate_start_out(struct rs_state *state, struct rs_stream *stream,
+			 const struct rs_vm_ops *vm, void *opaque)
+{
+	return start(state, stream, vm, opaque, true);
+}
+
+int rs_migrate_start_in(struct rs_state *state, struct rs_stream *stream,
+			const struct rs_vm_ops *vm, void *opaque)
+{
+	return start(state, stream, vm, opaque, false);
+}
+
+/* ---- settling ------------------------------------------------------------------------------ */
+
+/* Claim the state if there is something to settle in that direction. */
+static int begin_settling(struct rs_state *state, unsigned statuses, int outgoing)
+{
+	int result = rs_phase_enter(state, RS_CALL_SETTLE);
+
+	if (result != 0)
+		return result;
+	const struct rs_migration *migration = state->migration;
+
+	if (migration != NULL && (statuses >> rs_migrate_status(state) & 1) != 0 &&
+	    (outgoing < 0 || migration->outgoing == (outgoing != 0)))
+		return 0;
+	rs_phase_leave(state, RS_CALL_SETTLE,
+		       rs_migrate_status(state) == RS_STATUS_IN_DOUBT ? RS_ERROR_IN_DOUBT : 0);
+	return rs_state_refuse(state, -EINVAL, "there is no migration to settle here");
+}
+
+static int end_settling(struct rs_state *state, int result)
+{
+	rs_phase_leave(state, RS_CALL_SETTLE,
+		       rs_migrate_status(state) == RS_STATUS_IN_DOUBT ? RS_ERROR_IN_DOUBT : 0);
+	return result;
+}
+
+int rs_migrate_resolve(struct rs_state *state, enum rs_resolution resolution)
+{
+	int result = begin_settling(state, 1u << RS_STATUS_IN_DOUBT, -1);
+
+	if (result != 0)
+		return result;
+	return end_settling(state, rs_handover_resolve(state->migration, resolution));
+}
+
+static int reconnect(struct rs_state *state, struct rs_stream *stream,
+		     int (*work)(struct rs_migration *migration))
+{
+	struct rs_migration *migration = state->migration;
+
+	rs_session_open(state);
+	rs_session_ignore_regions(state);
+	rs_stream_set_stall_timeout(stream, (unsigned)rs_params_number(&state->params,
+								       RS_PARAM_STALL_TIMEOUT));
+	rs_session_attach(state, stream);
+	migration->stream = stream;
+	int result = work(migration);
+
+	rs_session_detach(state);
+	rs_session_close(state);
+	return end_settling(state, result);
+}
+
+#define SETTLED_AT_SOURCE                                                                          \
+	(1u << RS_STATUS_IN_DOUBT | 1u << RS_STATUS_FAILED | 1u << RS_STATUS_CANCELLED)
+#define SETTLED_AT_DESTINATION                                                                     \
+	(1u << RS_STATUS_IN_DOUBT | 1u << RS_STATUS_FAILED | 1u << RS_STATUS_COMPLETED)
+
+int rs_migrate_reconnect_out(struct rs_state *state, struct rs_stream *stream)
+{
+	int result = begin_settling(state, SETTLED_AT_SOURCE, 1);
+
+	return result != 0 ? result : reconnect(state, stream, rs_handover_reconnect_out);
+}
+
+int rs_migrate_reconnect_in(struct rs_state *state, struct rs_stream *stream)
+{
+	int result = begin_settling(state, SETTLED_AT_DESTINATION, 0);
+
+	return result != 0 ? result : reconnect(state, stream, rs_handover_reconnect_in);
+}

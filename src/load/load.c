@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: MIT */
+#include "load/load.h"
+
+#include "base/checked.h"
+#include "load/block_list.h"
+#include "load/page_placer.h"
+#include "load/peek.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- which region a record means ----------------------------------------------------------- */
+
+static void release_region(struct rs_load *load)
+{
+	if (load->pinned)
+		rs_region_unpin(load->last);
+	load->pinned = false;
+}
+
+static int find_region(struct rs_load *load, const struct rs_record *record)
+{
+	struct rs_state *state = load->state;
+	struct rs_region *last = load->last;
+
+	if (load->pinned && last->name_bytes == record->name_bytes &&
+	    memcmp(last->name, record->name, record->name_bytes) == 0)
+		return 0;
+	release_region(load);
+	load->last = rs_region_find_pinned(state, record->name, record->name_bytes);
+	load->pinned = load->last != NULL;
+	if (load->pinned)
+		return 0;
+	return rs_session_fail(state, -EINVAL,
+			       "record at offset 0x%llx: region %.*s is unknown here",
+			       (unsigned long long)record->address, record->name_bytes,
+			       record->name);
+}
+
+static int same_region(struct rs_load *load, const struct rs_record *record)
+{
+	struct rs_state *state = load->state;
+
+	if (load->last == NULL)
+		return rs_session_fail(state, -EINVAL,
+				       "record at offset 0x%llx goes on in the region of the one "
+				       "before, and there was none",
+				       (unsigned long long)record->address);
+	if (load->pinned)
+		return 0;
+	load->pinned = rs_region_pin(load->last, state);
+	return rs_session_code(state);
+}
+
+/* Have load->last pinned, and the record's pages inside it. */
+static int locate(struct rs_load *load, const struct rs_record *record)
+{
+	struct rs_state *state = load->state;
+	int result = record->name != NULL ? find_region(load, record) : same_region(load, record);
+
+	if (result != 0)
+		return result;
+	const struct rs_region *region = load->last;
+
+	if (rs_region_has(region, RS_REGION_IGNORED))
+		return rs_session_fail(state, -EINVAL,
+				       "region %s, offset 0x%llx: a page of an ignored region",
+				       region->name, (unsigned long long)record->address);
+	if (region->written.words == NULL)
+		return rs_session_fail(state, -EINVAL,
+				       "region %s, offset 0x%llx: a page of a region that was not "
+				       "listed",
+				       region->name, (unsigned long long)record->address);
+	if (!rs_range_inside(record->address, record->bytes, rs_region_used_bytes(region)))
+		return rs_session_fail(state, -EINVAL,
+				       "region %s, offset 0x%llx: %llu bytes there lie outside its "
+				       "%llu bytes",
+				       region->name, (unsigned long long)record->address,
+				       (unsigned long long)record->bytes,
+				       (unsigned long long)rs_region_used_bytes(region));
+	if (record->kind == RS_RECORD_ZERO && record->fill != 0)
+		return rs_session_fail(state, -EINVAL,
+				       "region %s, offset 0x%llx: a zero page with the fill 0x%02x",
+				       region->name, (unsigned long long)record->address,
+				       record->fill);
+	return 0;
+}
+
+/* ---- records ------------------------------------------------------------------------------- */
+
+static int load_pages(struct rs_load *load, struct rs_stream *stream,
+		      const struct rs_record *record, int header_bytes)
+{
+	struct rs_state *state = load->state;
+	uint64_t first = record->address >> state->page_shift;
+	uint64_t count = record->bytes >> state->page_shift;
+	int result = locate(load, record);
+
+	if (result != 0)
+		return result;
+	rs_stream_skip(stream, (uint64_t)header_bytes);
+	rs_counter_add(state->counters.transferred, (uint64_t)header_bytes);
+	if (record->kind == RS_RECORD_PAGE || record->kind == RS_RECORD_PAGE_RUN) {
+		rs_place_content(load, stream, load->last, first, count);
+		rs_counter_add(state->counters.normal, count);
+		rs_counter_add(state->counters.transferred, record->bytes);
+	} else {
+		rs_place_zero(load, load->last, first, count);
+		rs_counter_add(state->counters.duplicate, count);
+	}
+	return rs_session_check_stream(state, stream);
+}
+
+/* 1 at the end of the body, 0 if it goes on, or the session's error. */
+static int load_record(struct rs_load *load, struct rs_stream *stream)
+{
+	struct rs_record record;
+	int bytes = rs_peek_record(load, stream, &record);
+
+	if (bytes < 0)
+		return bytes;
+	switch (record.kind) {
+	case RS_RECORD_EOS:
+		rs_stream_skip(stream, (uint64_t)bytes);
+		return 1;
+	case RS_RECORD_FLUSH:
+		/* Written by some versions of QEMU without channels, too: nothing to wait for. */
+		rs_stream_skip(stream, (uint64_t)bytes);
+		return 0;
+	case RS_RECORD_BLOCK_LIST:
+		rs_stream_skip(stream, (uint64_t)bytes);
+		return rs_block_list_load(load, stream, record.address);
+	default:
+		return load_pages(load, stream, &record, bytes);
+	}
+}
+
+static int load_body(struct rs_load *load, struct rs_stream *stream)
+{
+	int result;
+
+	do
+		result = load_record(load, stream);
+	while (result == 0 && rs_session_code(load->state) == 0);
+	if (rs_session_code(load->state) != 0)
+		return rs_session_code(load->state);
+	return rs_session_check_stream(load->state, stream);
+}
+
+int rs_ram_load(struct rs_state *state, struct rs_stream *stream, uint32_t version)
+{
+	if (version != RS_RAM_SECTION_VERSION)
+		return rs_session_fail(state, -EINVAL, "section ram: version %u instead of %d",
+				       version, RS_RAM_SECTION_VERSION);
+	int result = load_body(state->load, stream);
+
+	release_region(state->load);
+	return result;
+}
+
+/* ---- set-up and clean-up ------------------------------------------------------------------- */
+
+int rs_ram_load_setup(struct rs_state *state, const struct rs_load_ops *ops, void *opaque)
+{
+	struct rs_load *load = calloc(1, sizeof(*load));
+
+	if (load == NULL)
+		return rs_session_fail(state, -ENOMEM, "no memory to set a load up");
+	load->state = state;
+	if (ops != NULL)
+		load->ops = *ops;
+	load->opaque = opaque;
+	load->rules.page_bytes = state->page_bytes;
+	pthread_mutex_lock(&state->lock);
+	state->load = load;
+	pthread_mutex_unlock(&state->lock);
+	return 0;
+}
+
+void rs_ram_load_allow_runs(struct rs_state *state)
+{
+	state->load->rules.runs = true;
+}
+
+/* What a load has of a region. A region that is removed gives it back by itself. */
+static void forget_region(struct rs_region *region)
+{
+	rs_bitmap_fini(&region->written);
+	rs_population_close(region->population);
+	region->population = NULL;
+	region->listed = false;
+	region->zero_until_written = false;
+}
+
+void rs_ram_load_cleanup(struct rs_state *state)
+{
+	struct rs_load *load = state->load;
+	struct rs_region *region;
+	uint64_t removals;
+
+	if (load == NULL)
+		return;
+	release_region(load);
+	do {
+		removals = atomic_load_explicit(&state->removals, memory_order_seq_cst);
+		rs_region_for_each (state, region)
+			forget_region(region);
+	} while (removals != atomic_load_explicit(&state->removals, memory_order_seq_cst));
+	pthread_mutex_lock(&state->lock);
+	state->load = NULL;
+	pthread_mutex_unlock(&state->lock);
+	free(load);
+}

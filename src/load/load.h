@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: MIT */
+/* The destination's side of the "ram" section: what the public handlers and the driver both call.
+ */
+#ifndef RS_LOAD_LOAD_H
+#define RS_LOAD_LOAD_H
+
+#include "ram/population.h"
+#include "ram/region.h"
+#include "wire/ram_record.h"
+
+#include <ramsync/handlers.h>
+
+#define RS_ZERO_WINDOW_HOLES 256u
+
+/* The holes of a stretch of a region: asked for once, then used for each zero page in it. The
+ * answer does not age: only the loader writes, and it knows where. */
+struct rs_zero_window {
+	const struct rs_region *region;
+	uint64_t first; /* pages */
+	uint64_t end;
+	size_t count;
+	struct rs_extent holes[RS_ZERO_WINDOW_HOLES];
+};
+
+/* All of it belongs to the thread that loads. */
+struct rs_load {
+	struct rs_state *state;
+	struct rs_load_ops ops;
+	void *opaque;
+	struct rs_record_rules rules;
+	bool listed; /* a list of regions has come */
+
+	/* Region of the last record, for CONTINUE, which reaches over bodies; valid as long as the
+	 * session has not failed, pinned inside a call. */
+	struct rs_region *last;
+	bool pinned;
+
+	struct rs_zero_window window;
+};
+
+/* As the public handlers of the same name, without checks of the phase, in a session that is open
+ * and attached. They return the session's error, which they have set. */
+int rs_ram_load_setup(struct rs_state *state, const struct rs_load_ops *ops, void *opaque);
+/* Native mode: records of runs were agreed on. */
+void rs_ram_load_allow_runs(struct rs_state *state);
+int rs_ram_load(struct rs_state *state, struct rs_stream *stream, uint32_t version);
+void rs_ram_load_cleanup(struct rs_state *state);
+
+#endif

@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: MIT */
+#include "migrate/device_state.h"
+
+#include "base/checked.h"
+#include "migrate/handshake.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct rs_device_writer {
+	struct rs_migration *migration;
+	FILE *json; /* NULL in native mode */
+	unsigned count;
+};
+
+static uint64_t max_bytes(const struct rs_migration *migration)
+{
+	return rs_params_number(&migration->state->params, RS_PARAM_MAX_DEVICE_STATE);
+}
+
+/* ---- saving -------------------------------------------------------------------------------- */
+
+static void put_json_string(FILE *json, const char *text)
+{
+	fputc('"', json);
+	for (; *text != '\0'; text++) {
+		if (*text == '"' || *text == '\\')
+			fprintf(json, "\\%c", *text);
+		else if ((unsigned char)*text < ' ')
+			fprintf(json, "\\u%04x", (unsigned char)*text);
+		else
+			fputc(*text, json);
+	}
+	fputc('"', json);
+}
+
+static void describe(struct rs_device_writer *writer, const struct rs_device_section *section,
+		     size_t bytes)
+{
+	FILE *json = writer->json;
+
+	if (json == NULL)
+		return;
+	fprintf(json, "%s{\"name\": ", writer->count++ > 0 ? ", " : "");
+	put_json_string(json, section->name);
+	fprintf(json, ", \"instance_id\": %u, \"vmsd_name\": ", section->instance);
+	put_json_string(json, section->name);
+	fprintf(json,
+		", \"version\": %u, \"fields\": [{\"name\": \"body\", \"type\": \"buffer\", "
+		"\"size\": %zu}]}",
+		section->version, bytes);
+}
+
+int rs_device_save(struct rs_device_writer *writer, const struct rs_device_section *section,
+		   const void *data, size_t bytes)
+{
+	struct rs_migration *migration = writer->migration;
+	struct rs_state *state = migration->state;
+	size_t name_bytes = section->name != NULL ? strlen(section->name) : 0;
+	struct rs_section header = { .id = migration->next_section_id,
+				     .instance = section->instance,
+				     .version = section->version };
+
+	if (name_bytes == 0 || name_bytes > 255 || strcmp(section->name, RS_RAM_SECTION_NAME) == 0)
+		return rs_session_fail(state, -EINVAL,
+				       "a device section needs a name of 1 to 255 bytes other than "
+				       "'%s'",
+				       RS_RAM_SECTION_NAME);
+	if (bytes > max_bytes(migration))
+		return rs_session_fail(state, -E2BIG,
+				       "device section %s: %zu bytes are more than "
+				       "max-device-state",
+				       section->name, bytes);
+	migration->next_section_id++;
+	memcpy(header.name, section->name, name_bytes);
+	rs_outer_put_section(migration->stream, RS_OUTER_SECTION_FULL, &header);
+	if (migration->native)
+		rs_stream_put_be64(migration->stream, bytes);
+	rs_stream_put_bytes(migration->stream, data, bytes);
+	rs_outer_put_footer(migration->stream, header.id);
+	describe(writer, section, bytes);
+	return rs_migration_fail_stream(migration);
+}
+
+static int save_all(struct rs_device_writer *writer)
+{
+	struct rs_migration *migration = writer->migration;
+	struct rs_state *state = migration->state;
+
+	if (migration->vm.save_devices == NULL)
+		return 0;
+	int result = migration->vm.save_devices(migration->opaque, writer);
+
+	if (result < 0)
+		return rs_session_fail(state, result, "the VMM failed to save its device state");
+	return rs_session_code(state);
+}
+
+int rs_device_state_save(struct rs_migration *migration, char **description)
+{
+	struct rs_device_writer writer = { .migration = migration };
+	size_t bytes;
+
+	*description = NULL;
+	if (migration->native)
+		return save_all(&writer);
+	writer.json = open_memstream(description, &bytes);
+	if (writer.json == NULL)
+		return rs_session_fail(migration->state, -ENOMEM,
+				       "no memory to describe the device state");
+	fprintf(writer.json, "{\"page_size\": %u, \"devices\": [", migration->state->page_bytes);
+	int result = save_all(&writer);
+
+	fprintf(writer.json, "]}");
+	if (fclose(writer.json) != 0 && result == 0)
+		result = rs_session_fail(migration->state, -ENOMEM,
+					 "no memory to describe the device state");
+	return result;
+}
+
+/* ---- loading ------------------------------------------------------------------------------- */
+
+/* Memory grows with what has arrived, not with what is claimed. */
+#define STEP_BYTES (1u << 20)
+
+static int get_body(struct rs_migration *migration, const char *name, uint64_t bytes,
+		    uint8_t **body)
+{
+	struct rs_state *state = migration->state;
+	uint64_t have = 0;
+
+	*body = NULL;
+	if (bytes > max_bytes(migration))
+		return rs_session_fail(state, -E2BIG,
+				       "device section %s: %llu bytes are more than "
+				       "max-device-state",
+				       name, (unsigned long long)bytes);
+	while (have < bytes) {
+		uint64_t step = rs_min_u64(bytes - have, STEP_BYTES);
+		uint8_t *grown = realloc(*body, (size_t)(have + step));
+
+		if (grown == NULL)
+			return rs_session_fail(state, -ENOMEM,
+					       "device section %s: no memory for %llu bytes", name,
+					       (unsigned long long)bytes);
+		*body = grown;
+		rs_stream_get_bytes(migration->stream, grown + have, (size_t)step);
+		if (rs_migration_fail_stream(migration) != 0)
+			return rs_session_code(state);
+		have += step;
+	}
+	return 0;
+}
+
+static int call_vmm(struct rs_migration *migration, const struct rs_device_section *section,
+		    struct rs_stream *body)
+{
+	struct rs_state *state = migration->state;
+	int result = migration->vm.load_device(migration->opaque, section, body);
+
+	if (result < 0)
+		return rs_session_fail(state, result,
+				       "device section %s, instance %u, version %u: the VMM failed "
+				       "to load it",
+				       section->name, section->instance, section->version);
+	return rs_session_check_stream(state, body);
+}
+
+static int load_with_length(struct rs_migration *migration, struct rs_device_section *section)
+{
+	struct rs_state *state = migration->state;
+	struct rs_stream *stream;
+	uint8_t *body;
+
+	section->bytes = rs_stream_get_be64(migration->stream);
+	int result = rs_migration_fail_stream(migration);
+
+	if (result != 0)
+		return result;
+	result = get_body(migration, section->name, section->bytes, &body);
+	if (result == 0 && rs_stream_from_memory(body, (size_t)section->bytes, &stream) != 0)
+		result =
+		    rs_session_fail(state, -ENOMEM, "device section %s: no memory", section->name);
+	else if (result == 0) {
+		result = call_vmm(migration, section, stream);
+		if (result == 0 && rs_stream_bytes_read(stream) != section->bytes)
+			result = rs_session_fail(state, -EINVAL,
+						 "device section %s: the VMM read %llu of %llu "
+						 "bytes",
+						 section->name,
+						 (unsigned long long)rs_stream_bytes_read(stream),
+						 (unsigned long long)section->bytes);
+		rs_stream_close(stream, NULL);
+	}
+	free(body);
+	return result;
+}
+
+int rs_device_state_load(struct rs_migration *migration, const struct rs_section *header)
+{
+	struct rs_device_section section = { .name = header->name,
+					     .instance = header->instance,
+					     .version = header->version,
+					     .bytes = RS_LENGTH_UNKNOWN };
+
+	if (migration->vm.load_device == NULL)
+		return rs_session_fail(migration->state, -EOPNOTSUPP,
+				       "device section %s: this VMM loads no device state",
+				       header->name);
+	if (migration->native)
+		return load_with_length(migration, &section);
+	return call_vmm(migration, &section, migration->stream);
+}

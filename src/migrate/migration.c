@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: MIT */
+#include "migrate/migration.h"
+
+#include <stdlib.h>
+
+#define TO(status) (1u << RS_STATUS_##status)
+
+static const struct {
+	const char *name;
+	unsigned next; /* statuses */
+} statuses[] = {
+	[RS_STATUS_NONE] = { "none", TO(SETUP) },
+	[RS_STATUS_SETUP] = { "setup", TO(ACTIVE) | TO(CANCELLING) | TO(FAILED) },
+	[RS_STATUS_ACTIVE] = { "active", TO(DEVICE) | TO(COMPLETED) | TO(CANCELLING) | TO(FAILED) |
+					     TO(IN_DOUBT) },
+	[RS_STATUS_DEVICE] = { "device",
+			       TO(COMPLETED) | TO(CANCELLING) | TO(FAILED) | TO(IN_DOUBT) },
+	[RS_STATUS_COMPLETED] = { "completed", TO(SETUP) },
+	[RS_STATUS_FAILED] = { "failed", TO(SETUP) },
+	[RS_STATUS_CANCELLING] = { "cancelling", TO(CANCELLED) },
+	[RS_STATUS_CANCELLED] = { "cancelled", TO(SETUP) },
+	[RS_STATUS_IN_DOUBT] = { "in-doubt", TO(COMPLETED) | TO(FAILED) },
+};
+
+const char *rs_status_name(enum rs_status status)
+{
+	return (size_t)status < sizeof(statuses) / sizeof(statuses[0]) ? statuses[status].name
+								       : "unknown";
+}
+
+struct rs_migration *rs_migration_new(struct rs_state *state, const struct rs_vm_ops *vm,
+				      void *opaque, bool outgoing)
+{
+	struct rs_migration *migration = calloc(1, sizeof(*migration));
+
+	if (migration == NULL)
+		return NULL;
+	migration->state = state;
+	migration->vm = *vm;
+	migration->opaque = opaque;
+	migration->outgoing = outgoing;
+
+	pthread_mutex_lock(&state->lock);
+	struct rs_migration *last = state->migration;
+
+	state->migration = migration;
+	pthread_mutex_unlock(&state->lock);
+	rs_migration_free(last);
+	return migration;
+}
+
+void rs_migration_free(struct rs_migration *migration)
+{
+	free(migration);
+}
+
+static void tell(struct rs_migration *migration, enum rs_event_type type, const char *text)
+{
+	const struct rs_event event = {
+		.size = sizeof(event),
+		.type = type,
+		.status = rs_migrate_status(migration->state),
+		.pass = rs_counter_get(migration->state->counters.dirty_sync_count),
+		.text = text,
+	};
+
+	if (migration->vm.event != NULL)
+		migration->vm.event(migration->opaque, &event);
+}
+
+bool rs_migration_set_status(struct rs_migration *migration, enum rs_status status)
+{
+	struct rs_state *state = migration->state;
+	int now = atomic_load_explicit(&state->status, memory_order_relaxed);
+
+	do {
+		if (!(statuses[now].next >> status & 1))
+			return false;
+	} while (!atomic_compare_exchange_weak_explicit(
+	    &state->status, &now, (int)status, memory_order_acq_rel, memory_order_relaxed));
+	struct rs_error error = { 0 };
+
+	if (status == RS_STATUS_FAILED || status == RS_STATUS_CANCELLED ||
+	    status == RS_STATUS_IN_DOUBT)
+		rs_error_get(state, RS_ERROR_OF_MIGRATION, &error);
+	tell(migration, RS_EVENT_STATUS, error.text);
+	return true;
+}
+
+enum rs_status rs_migrate_status(const struct rs_state *state)
+{
+	return (enum rs_status)atomic_load_explicit(&state->status, memory_order_acquire);
+}
+
+void rs_migration_warn(struct rs_migration *migration, const char *text)
+{
+	tell(migration, RS_EVENT_WARNING, text);
+}
+
+void rs_migration_tell_passes(struct rs_migration *migration)
+{
+	uint64_t passes = rs_counter_get(migration->state->counters.dirty_sync_count);
+
+	if (passes == migration->passes)
+		return;
+	migration->passes = passes;
+	tell(migration, RS_EVENT_PASS, "");
+}
+
+bool rs_migration_commit(struct rs_migration *migration)
+{
+	struct rs_state *state = migration->state;
+
+	pthread_mutex_lock(&state->lock);
+	if (rs_session_code(state) == 0)
+		migration->committed = true;
+	pthread_mutex_unlock(&state->lock);
+	return migration->committed;
+}
+
+int rs_migrate_cancel(struct rs_state *state)
+{
+	int result = -ESRCH;
+
+	pthread_mutex_lock(&state->lock);
+	enum rs_status status = rs_migrate_status(state);
+
+	if (state->phase == RS_PHASE_MIGRATING && state->migration != NULL &&
+	    state->migration->committed) {
+		result = -EALREADY;
+	} else if (status == RS_STATUS_CANCELLING || statuses[status].next & TO(CANCELLING)) {
+		/* The migration thread wakes, and does and tells the rest. A failure that came
+		 * first stays what it is. */
+		rs_session_fail_locked(state, -ECANCELED, "the migration was cancelled");
+		result = 0;
+	}
+	pthread_mutex_unlock(&state->lock);
+	if (result == -ESRCH)
+		return rs_state_refuse(state, result, "no migration runs that could be cancelled");
+	if (result == -EALREADY)
+		return rs_state_refuse(state, result,
+				       "too late to cancel: the guest was handed over");
+	return 0;
+}
+
+int rs_migration_fail_stream(struct rs_migration *migration)
+{
+	return rs_session_check_stream(migration->state, migration->stream);
+}
+
+int rs_migration_resume_vm(struct rs_migration *migration)
+{
+	if (!migration->vm_stopped)
+		return 0;
+	migration->vm_stopped = false;
+	return migration->vm.resume(migration->opaque);
+}

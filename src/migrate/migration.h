@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One whole migration, in either direction. It stays with the state after its end, until the
+ * next one begins: an in-doubt one may still be settled.
+ */
+#ifndef RS_MIGRATE_MIGRATION_H
+#define RS_MIGRATE_MIGRATION_H
+
+#include "ram/state.h"
+#include "wire/feature.h"
+
+#include <ramsync/migrate.h>
+
+struct rs_migration {
+	/* immutable */
+	struct rs_state *state;
+	struct rs_vm_ops vm;
+	void *opaque;
+	bool outgoing;
+
+	/* the migration thread */
+	struct rs_stream *stream;
+	bool native;
+	bool two_way;
+	struct rs_features features; /* agreed on; the session id stays after the end */
+	uint32_t next_section_id;
+	bool vm_stopped; /* by us, not resumed since */
+	uint64_t passes; /* dirty syncs that were told */
+
+	/* guarded by the state's lock */
+	bool committed; /* too late for cancel */
+};
+
+/* A new one, in place of the state's last. NULL without memory. */
+struct rs_migration *rs_migration_new(struct rs_state *state, const struct rs_vm_ops *vm,
+				      void *opaque, bool outgoing);
+void rs_migration_free(struct rs_migration *migration);
+
+/*
+ * Go to another status, if the table has that step, and tell the VMM. False if it has not, which
+ * happens when a cancel came first.
+ */
+bool rs_migration_set_status(struct rs_migration *migration, enum rs_status status);
+
+void rs_migration_warn(struct rs_migration *migration, const char *text);
+
+/* Tell about dirty syncs since the last call. */
+void rs_migration_tell_passes(struct rs_migration *migration);
+
+/* From now on cancel is refused. False if one came before, or the session failed otherwise. */
+bool rs_migration_commit(struct rs_migration *migration);
+
+/* As the session's failures: the first wins. */
+int rs_migration_fail_stream(struct rs_migration *migration);
+
+/* Resume the guest if this migration stopped it. What the callback returned. */
+int rs_migration_resume_vm(struct rs_migration *migration);
+
+/* The whole of it; see ramsync/migrate.h. No checks of the phase. */
+int rs_migration_run_out(struct rs_migration *migration, struct rs_stream *stream);
+int rs_migration_run_in(struct rs_migration *migration, struct rs_stream *stream);
+
+#endif

@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: MIT */
+/* The source's side of a whole migration. */
+#include "base/clock.h"
+#include "migrate/device_state.h"
+#include "migrate/handover.h"
+#include "migrate/handshake.h"
+#include "save/save.h"
+#include "transport/stream.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* Bandwidth below which a window says nothing about the downtime to expect. */
+#define QUIET_WINDOW_BYTES 10000u
+
+struct outgoing {
+	struct rs_migration *migration;
+	struct rs_state *state;
+	struct rs_stream *stream;
+	struct rs_section ram;
+	struct rs_window window;
+	uint64_t left_at_sync;
+};
+
+static uint64_t downtime_limit_ms(const struct outgoing *out)
+{
+	return rs_params_number(&out->state->params, RS_PARAM_DOWNTIME_LIMIT);
+}
+
+static void count_wire(struct outgoing *out)
+{
+	rs_counter_set(out->state->counters.wire_bytes, rs_stream_bytes_written(out->stream));
+}
+
+/* One body of RAM with its frame. What the handler returned. */
+static int put_body(struct outgoing *out, enum rs_outer_record record,
+		    int (*handler)(struct rs_state *state, struct rs_stream *stream))
+{
+	rs_outer_put_section(out->stream, record, &out->ram);
+	int result = handler(out->state, out->stream);
+
+	rs_outer_put_footer(out->stream, out->ram.id);
+	count_wire(out);
+	return result;
+}
+
+static int setup_handler(struct rs_state *state, struct rs_stream *stream)
+{
+	return rs_ram_save_setup(state, stream,
+				 rs_migration_has(state->migration, RS_FEATURE_RUNS));
+}
+
+static int setup(struct outgoing *out)
+{
+	int result = rs_handshake_out(out->migration);
+
+	if (result == 0)
+		result = put_body(out, RS_OUTER_SECTION_START, setup_handler);
+	if (result == 0) {
+		rs_stream_flush(out->stream);
+		result = rs_migration_fail_stream(out->migration);
+	}
+	rs_counter_set(out->state->counters.setup_end_ns, rs_clock_ns());
+	rs_counter_set(out->state->counters.expected_downtime_ms, downtime_limit_ms(out));
+	rs_window_start(&out->window, rs_clock_ns(), rs_stream_bytes_written(out->stream), 0);
+	return result;
+}
+
+/* ---- while the guest runs ------------------------------------------------------------------ */
+
+static void look_at_window(struct outgoing *out)
+{
+	struct rs_counters *counters = &out->state->counters;
+
+	if (!rs_window_look(&out->window, rs_clock_ns(), rs_stream_bytes_written(out->stream),
+			    rs_counters_pages(counters)))
+		return;
+	rs_counter_set(counters->bits_per_second, out->window.bytes_per_second * 8);
+	rs_counter_set(counters->pages_per_second, out->window.pages_per_second);
+	if (rs_counter_get(counters->dirty_pages_rate) > 0 &&
+	    out->window.bytes > QUIET_WINDOW_BYTES)
+		rs_counter_set(counters->expected_downtime_ms,
+			       rs_window_ms_for(&out->window, out->left_at_sync));
+}
+
+/* 1: what is left fits the downtime limit, going by a sync made just now. 0: it does not. */
+static int converged(struct outgoing *out)
+{
+	uint64_t left, threshold = rs_window_threshold(&out->window, downtime_limit_ms(out));
+	int result = rs_ram_save_pending(out->state, RS_PENDING_ESTIMATE, &left);
+
+	if (result != 0 || left > threshold)
+		return result;
+	result = rs_ram_save_pending(out->state, RS_PENDING_EXACT, &left);
+	rs_migration_tell_passes(out->migration);
+	out->left_at_sync = left;
+	return result != 0 ? result : left <= threshold;
+}
+
+static int iterate(struct outgoing *out)
+{
+	for (;;) {
+		int result = converged(out);
+
+		if (result != 0)
+			return result < 0 ? result : 0;
+		result = put_body(out, RS_OUTER_SECTION_PART, rs_ram_save_iterate);
+		if (result < 0)
+			return result;
+		if (result == 0)
+			rs_stream_rate_wait(out->stream);
+		result = rs_migration_fail_stream(out->migration);
+		if (result == 0)
+			result = rs_session_code(out->state);
+		if (result != 0)
+			return result;
+		look_at_window(out);
+	}
+}
+
+/* ---- after it is stopped ------------------------------------------------------------------- */
+
+static int stop_vm(struct outgoing *out)
+{
+	struct rs_migration *migration = out->migration;
+
+	rs_migration_set_status(migration, RS_STATUS_DEVICE);
+	rs_counter_set(out->state->counters.downtime_start_ns, rs_clock_ns());
+	/* Even if it fails: what it began to stop has to run again. */
+	migration->vm_stopped = true;
+	int result = migration->vm.stop(migration->opaque);
+
+	return result < 0 ? rs_session_fail(out->state, result, "the VMM failed to stop the guest")
+			  : rs_session_code(out->state);
+}
+
+/* Without anybody to answer, the end of the stream is the end of the migration. */
+static int finish_one_way(struct outgoing *out, const char *description)
+{
+	if (!rs_migration_commit(out->migration))
+		return rs_session_code(out->state);
+	rs_stream_put_u8(out->stream, RS_OUTER_EOF);
+	if (description != NULL) {
+		rs_stream_put_u8(out->stream, RS_OUTER_VMDESCRIPTION);
+		rs_stream_put_be32(out->stream, (uint32_t)strlen(description));
+		rs_stream_put_bytes(out->stream, description, strlen(description));
+	}
+	rs_stream_flush(out->stream);
+	return rs_migration_fail_stream(out->migration);
+}
+
+static int complete(struct outgoing *out)
+{
+	char *description = NULL;
+	int result = stop_vm(out);
+
+	if (result != 0)
+		return result;
+	result = put_body(out, RS_OUTER_SECTION_END, rs_ram_save_complete);
+	if (result != 0)
+		return result;
+	/* The regions' content is out; what the VMM does with them now is its own affair. */
+	rs_session_ignore_regions(out->state);
+	rs_migration_tell_passes(out->migration);
+	result = rs_device_state_save(out->migration, &description);
+	if (result == 0)
+		result = out->migration->two_way ? rs_handover_out(out->migration)
+						 : finish_one_way(out, description);
+	rs_counter_set(out->state->counters.downtime_end_ns, rs_clock_ns());
+	free(description);
+	return result;
+}
+
+/* ---- the end ------------------------------------------------------------------------------- */
+
+static void count_end(struct outgoing *out)
+{
+	struct rs_counters *counters = &out->state->counters;
+	uint64_t now = rs_clock_ns(), start = rs_counter_get(counters->start_ns);
+
+	count_wire(out);
+	rs_counter_set(counters->end_ns, now);
+	if (now > start)
+		rs_counter_set(counters->bits_per_second,
+			       (uint64_t)((double)rs_counter_get(counters->wire_bytes) * 8e9 /
+					  (double)(now - start)));
+}
+
+/* The guest stays or becomes the source's again. */
+static void give_up(struct rs_migration *migration)
+{
+	struct rs_state *state = migration->state;
+
+	if (rs_migration_resume_vm(migration) < 0)
+		rs_migration_warn(migration,
+				  "the VMM failed to resume the guest after the migration failed");
+	if (rs_session_code(state) == -ECANCELED) {
+		rs_migration_set_status(migration, RS_STATUS_CANCELLING);
+		rs_migration_set_status(migration, RS_STATUS_CANCELLED);
+	} else {
+		rs_migration_set_status(migration, RS_STATUS_FAILED);
+	}
+}
+
+int rs_migration_run_out(struct rs_migration *migration, struct rs_stream *stream)
+{
+	struct rs_state *state = migration->state;
+	struct outgoing out = {
+		.migration = migration,
+		.state = state,
+		.stream = stream,
+		.ram = { .id = 2, .version = RS_RAM_SECTION_VERSION, .name = RS_RAM_SECTION_NAME },
+	};
+
+	migration->stream = stream;
+	migration->next_section_id = out.ram.id + 1;
+	rs_migration_set_status(migration, RS_STATUS_SETUP);
+	int result = setup(&out);
+
+	if (result == 0) {
+		rs_migration_set_status(migration, RS_STATUS_ACTIVE);
+		rs_migration_tell_passes(migration);
+		result = iterate(&out);
+	}
+	if (result == 0)
+		result = complete(&out);
+	rs_ram_save_cleanup(state);
+	count_end(&out);
+	if (result == 0)
+		rs_migration_set_status(migration, RS_STATUS_COMPLETED);
+	else if (result == RS_ERROR_IN_DOUBT)
+		rs_migration_set_status(migration, RS_STATUS_IN_DOUBT);
+	else
+		give_up(migration);
+	return result;
+}

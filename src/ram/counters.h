@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The counters behind rs_stats_get(). Written by the thread that migrates, read by any: each is
+ * atomic by itself, none is ordered against another.
+ */
+#ifndef RS_RAM_COUNTERS_H
+#define RS_RAM_COUNTERS_H
+
+#include <ramsync/stats.h>
+
+#include <stdatomic.h>
+
+struct rs_counters {
+	_Atomic uint64_t transferred;
+	_Atomic uint64_t total;
+	_Atomic uint64_t duplicate;
+	_Atomic uint64_t normal;
+	_Atomic uint64_t zero_run_pages;
+	_Atomic uint64_t dirty_sync_count;
+	_Atomic uint64_t dirty_pages_rate;
+	_Atomic uint64_t wire_bytes;
+	_Atomic uint64_t bits_per_second;
+	_Atomic uint64_t pages_per_second;
+	_Atomic uint64_t expected_downtime_ms;
+	_Atomic uint64_t start_ns;
+	_Atomic uint64_t setup_end_ns;
+	_Atomic uint64_t end_ns;
+	_Atomic uint64_t downtime_start_ns;
+	_Atomic uint64_t downtime_end_ns;
+};
+
+#define rs_counter_get(counter) atomic_load_explicit(&(counter), memory_order_relaxed)
+#define rs_counter_set(counter, value)                                                             \
+	atomic_store_explicit(&(counter), (value), memory_order_relaxed)
+/* One writer: a plain addition is enough, and needs no locked instruction. */
+#define rs_counter_add(counter, value)                                                             \
+	rs_counter_set((counter), rs_counter_get(counter) + (uint64_t)(value))
+
+void rs_counters_reset(struct rs_counters *counters);
+
+/* Pages of any kind that were sent or received so far. */
+static inline uint64_t rs_counters_pages(const struct rs_counters *counters)
+{
+	return rs_counter_get(counters->duplicate) + rs_counter_get(counters->normal);
+}
+
+/* dirty_pages: those known to be dirty now. */
+void rs_counters_read(const struct rs_counters *counters, uint32_t page_bytes, uint64_t dirty_pages,
+		      struct rs_stats *stats);
+
+#endif

@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: MIT */
+#include "ram/param.h"
+
+#include "base/error.h"
+
+#include <ctype.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const struct rs_param_info param_table[RS_PARAM_COUNT] = {
+	[RS_PARAM_MAX_BANDWIDTH] = { "max-bandwidth", RS_PARAM_UINT, "bytes/s", 0,
+				     UINT64_MAX / 1000, "134217728", 1,
+				     "Most bytes a second that are sent while the guest runs; 0 "
+				     "for "
+				     "no limit." },
+	[RS_PARAM_DOWNTIME_LIMIT] = { "downtime-limit", RS_PARAM_UINT, "ms", 0, 2000000, "300", 1,
+				      "The guest is stopped once the rest can be sent in this "
+				      "time." },
+	[RS_PARAM_MACHINE] = { "machine", RS_PARAM_STRING, "", 0, 0, "", 0,
+			       "Source: write QEMU's form of the stream, under this machine name. "
+			       "Destination: refuse a QEMU stream of any other machine. Empty: "
+			       "libramsync's own form; any machine is read." },
+	[RS_PARAM_STALL_TIMEOUT] = { "stall-timeout", RS_PARAM_UINT, "ms", 0, 86400000, "60000", 0,
+				     "A migration fails when no byte moves for this long; 0 for "
+				     "never." },
+	[RS_PARAM_MAX_DEVICE_STATE] = { "max-device-state", RS_PARAM_UINT, "bytes", 0, 1ull << 40,
+					"268435456", 0,
+					"Largest device section that is sent or accepted." },
+	[RS_PARAM_X_IGNORE_SHARED] = { "x-ignore-shared", RS_PARAM_BOOL, "", 0, 1, "off", 0,
+				       "Ignored regions are listed with their guest address and "
+				       "not sent. Must be equal at both ends." },
+	[RS_PARAM_X_CLEAR_BITMAP_SHIFT] = { "x-clear-bitmap-shift", RS_PARAM_UINT, "", 6, 31, "18",
+					    0,
+					    "Dirty logs are cleared in chunks of 2 to this power "
+					    "pages." },
+};
+
+const struct rs_param_info *rs_param_next(const struct rs_param_info *previous)
+{
+	const struct rs_param_info *next = previous == NULL ? param_table : previous + 1;
+
+	return next < param_table + RS_PARAM_COUNT ? next : NULL;
+}
+
+const struct rs_param_info *rs_param_find(const char *name, enum rs_param_id *id)
+{
+	for (int i = 0; i < RS_PARAM_COUNT; i++) {
+		if (strcmp(param_table[i].name, name) != 0)
+			continue;
+		*id = (enum rs_param_id)i;
+		return &param_table[i];
+	}
+	return NULL;
+}
+
+void rs_params_init(struct rs_params *params)
+{
+	for (int i = 0; i < RS_PARAM_COUNT; i++)
+		rs_params_set(params, (enum rs_param_id)i, param_table[i].def, NULL);
+}
+
+static int parse_bool(const char *text, uint64_t *value)
+{
+	static const char *const words[][2] = {
+		{ "off", "on" },
+		{ "false", "true" },
+		{ "no", "yes" },
+		{ "0", "1" },
+	};
+
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+		for (unsigned bit = 0; bit < 2; bit++)
+			if (strcmp(text, words[i][bit]) == 0) {
+				*value = bit;
+				return 0;
+			}
+	return -EINVAL;
+}
+
+/* Power of 1024 for a suffix letter; -1 for another character. */
+static int suffix_shift(char letter)
+{
+	static const char letters[] = "KMGT";
+	const char *found = letter != '\0' ? strchr(letters, toupper((unsigned char)letter)) : NULL;
+
+	return found != NULL ? 10 * (int)(found - letters + 1) : -1;
+}
+
+/* Digits, then a suffix if the unit is bytes. -ERANGE if it does not fit 64 bits. */
+static int parse_uint(const char *text, const char *unit, uint64_t *value)
+{
+	bool hexadecimal = text[0] == '0' && (text[1] == 'x' || text[1] == 'X');
+	char *end;
+
+	if (!isdigit((unsigned char)text[0]))
+		return -EINVAL;
+	errno = 0;
+	*value = strtoull(text, &end, hexadecimal ? 16 : 10);
+	if (errno == ERANGE)
+		return -ERANGE;
+	if (*end != '\0' && strncmp(unit, "bytes", 5) == 0) {
+		int shift = suffix_shift(*end++);
+
+		if (shift < 0)
+			return -EINVAL;
+		if (*value > UINT64_MAX >> shift)
+			return -ERANGE;
+		*value <<= shift;
+	}
+	return *end == '\0' ? 0 : -EINVAL;
+}
+
+static int refuse(const struct rs_param_info *info, int code, const char *value,
+		  struct rs_error *error)
+{
+	if (info->type == RS_PARAM_BOOL)
+		return rs_error_setf(error, code, "parameter %s: '%s' is neither on nor off",
+				     info->name, value);
+	if (info->type == RS_PARAM_STRING)
+		return rs_error_setf(error, code, "parameter %s: the text is longer than %d bytes",
+				     info->name, RS_PARAM_STRING_BYTES - 1);
+	return rs_error_setf(
+	    error, code, "parameter %s: '%s' is not a number from %" PRIu64 " to %" PRIu64 "%s%s",
+	    info->name, value, info->min, info->max, *info->unit ? " " : "", info->unit);
+}
+
+int rs_params_set(struct rs_params *params, enum rs_param_id id, const char *value,
+		  struct rs_error *error)
+{
+	const struct rs_param_info *info = &param_table[id];
+	uint64_t number = 0;
+	int result = 0;
+
+	switch (info->type) {
+	case RS_PARAM_STRING:
+		if (strlen(value) >= RS_PARAM_STRING_BYTES)
+			return refuse(info, -EINVAL, value, error);
+		strcpy(params->machine, value);
+		return 0;
+	case RS_PARAM_BOOL:
+		result = parse_bool(value, &number);
+		break;
+	case RS_PARAM_UINT:
+		result = parse_uint(value, info->unit, &number);
+		if (result == 0 && (number < info->min || number > info->max))
+			result = -ERANGE;
+		break;
+	}
+	if (result != 0)
+		return refuse(info, result, value, error);
+	atomic_store_explicit(&params->number[id], number, memory_order_relaxed);
+	return 0;
+}
+
+int rs_params_get(const struct rs_params *params, enum rs_param_id id, char *value, size_t bytes)
+{
+	uint64_t number = rs_params_number(params, id);
+	int length = 0;
+
+	switch (param_table[id].type) {
+	case RS_PARAM_STRING:
+		length = snprintf(value, bytes, "%s", params->machine);
+		break;
+	case RS_PARAM_BOOL:
+		length = snprintf(value, bytes, "%s", number ? "on" : "off");
+		break;
+	case RS_PARAM_UINT:
+		length = snprintf(value, bytes, "%" PRIu64, number);
+		break;
+	}
+	return (size_t)length < bytes ? length : -ENOSPC;
+}

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: MIT */
+/* The table of parameters, and the values of one state. */
+#ifndef RS_RAM_PARAM_H
+#define RS_RAM_PARAM_H
+
+#include <ramsync/param.h>
+
+#include <stdatomic.h>
+#include <stdbool.h>
+
+enum rs_param_id {
+	RS_PARAM_MAX_BANDWIDTH,
+	RS_PARAM_DOWNTIME_LIMIT,
+	RS_PARAM_MACHINE,
+	RS_PARAM_STALL_TIMEOUT,
+	RS_PARAM_MAX_DEVICE_STATE,
+	RS_PARAM_X_IGNORE_SHARED,
+	RS_PARAM_X_CLEAR_BITMAP_SHIFT,
+	RS_PARAM_COUNT,
+};
+
+#define RS_PARAM_STRING_BYTES 256
+
+struct rs_params {
+	/* any thread */
+	_Atomic uint64_t number[RS_PARAM_COUNT];
+	/* RS_PARAM_MACHINE, the only text so far; guarded by the state's lock, and constant while a
+	 * migration runs */
+	char machine[RS_PARAM_STRING_BYTES];
+};
+
+/* All defaults. */
+void rs_params_init(struct rs_params *params);
+
+/* Row and id of a name; NULL if there is none. */
+const struct rs_param_info *rs_param_find(const char *name, enum rs_param_id *id);
+
+/* Parse and check a text, then store it. 0, -EINVAL or -ERANGE with a text. */
+int rs_params_set(struct rs_params *params, enum rs_param_id id, const char *value,
+		  struct rs_error *error);
+
+/* Length of the text, or -ENOSPC. */
+int rs_params_get(const struct rs_params *params, enum rs_param_id id, char *value, size_t bytes);
+
+static inline uint64_t rs_params_number(const struct rs_params *params, enum rs_param_id id)
+{
+	return atomic_load_explicit(&params->number[id], memory_order_relaxed);
+}
+
+#endif

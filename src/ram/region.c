@@ -1,0 +1,492 @@
+/* SPDX-License-Identifier: MIT */
+#include "ram/region.h"
+
+#include "base/checked.h"
+#include "base/versioned.h"
+#include "ram/population.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* ---- the table of names -------------------------------------------------------------------- */
+
+/* FNV-1a: names are short, and the embedder's own. */
+static size_t name_hash(const char *name, size_t bytes)
+{
+	uint64_t hash = 0xcbf29ce484222325ull;
+
+	for (size_t i = 0; i < bytes; i++)
+		hash = (hash ^ (unsigned char)name[i]) * 0x100000001b3ull;
+	return (size_t)(hash ^ hash >> 32);
+}
+
+static struct rs_region **table_slot(struct rs_state *state, const char *name, size_t bytes)
+{
+	return &state->region_table[name_hash(name, bytes) & (state->region_table_size - 1)];
+}
+
+static struct rs_region *find_locked(struct rs_state *state, const char *name, size_t bytes)
+{
+	if (state->region_table_size == 0)
+		return NULL;
+	struct rs_region *region = *table_slot(state, name, bytes);
+
+	while (region != NULL &&
+	       (region->name_bytes != bytes || memcmp(region->name, name, bytes) != 0))
+		region = region->hash_next;
+	return region;
+}
+
+static void table_insert(struct rs_state *state, struct rs_region *region)
+{
+	struct rs_region **slot = table_slot(state, region->name, region->name_bytes);
+
+	region->hash_next = *slot;
+	*slot = region;
+}
+
+static void table_remove(struct rs_state *state, struct rs_region *region)
+{
+	struct rs_region **link = table_slot(state, region->name, region->name_bytes);
+
+	while (*link != region)
+		link = &(*link)->hash_next;
+	*link = region->hash_next;
+}
+
+/* Keep the table at least as large as the list. */
+static int table_reserve(struct rs_state *state)
+{
+	if (state->region_count < state->region_table_size)
+		return 0;
+	size_t size = state->region_table_size == 0 ? 16 : 2 * state->region_table_size;
+	struct rs_region **table = calloc(size, sizeof(struct rs_region *));
+
+	if (table == NULL)
+		return -ENOMEM;
+	free(state->region_table);
+	state->region_table = table;
+	state->region_table_size = size;
+	for (struct rs_region *region = state->first_region; region != NULL; region = region->next)
+		table_insert(state, region);
+	return 0;
+}
+
+/* ---- adding -------------------------------------------------------------------------------- */
+
+static int check_config(struct rs_state *state, const struct rs_region_config *config)
+{
+	uint64_t page = state->page_bytes;
+	const char *name = config->name;
+
+	if (name == NULL || *name == '\0' || strlen(name) >= RS_REGION_NAME_BYTES)
+		return rs_state_refuse(state, -EINVAL, "a region's name must have 1 to 255 bytes");
+	if (config->host == NULL || !rs_is_power_of_two(config->host_page_bytes) ||
+	    !rs_is_aligned((uintptr_t)config->host, (uint64_t)sysconf(_SC_PAGESIZE)))
+		return rs_state_refuse(state, -EINVAL,
+				       "region %s: its host address is not aligned to a page, or "
+				       "its host page size is not a power of two",
+				       name);
+	if (config->used_bytes == 0 || !rs_is_aligned(config->used_bytes, page) ||
+	    config->max_bytes < config->used_bytes || !rs_is_aligned(config->max_bytes, page) ||
+	    config->max_bytes > UINTPTR_MAX - (uintptr_t)config->host)
+		return rs_state_refuse(state, -EINVAL,
+				       "region %s: %llu bytes used of %llu are not whole pages of "
+				       "%u, or do not fit",
+				       name, (unsigned long long)config->used_bytes,
+				       (unsigned long long)config->max_bytes, state->page_bytes);
+	if ((config->flags & RS_REGION_HAS_FD) && config->fd < 0)
+		return rs_state_refuse(state, -EINVAL, "region %s: descriptor %d", name,
+				       config->fd);
+	if (config->flags &
+	    ~(uint32_t)(RS_REGION_FRESH | RS_REGION_HAS_FD | RS_REGION_SHARED |
+			RS_REGION_RESIZABLE | RS_REGION_IGNORED | RS_REGION_READONLY))
+		return rs_state_refuse(state, -EINVAL, "region %s: unknown flags 0x%x", name,
+				       config->flags);
+	return 0;
+}
+
+static struct rs_region *region_new(struct rs_state *state, const struct rs_region_config *config)
+{
+	struct rs_region *region = calloc(1, sizeof(*region));
+
+	if (region == NULL)
+		return NULL;
+	region->state = state;
+	region->name_bytes = (uint8_t)strlen(config->name);
+	memcpy(region->name, config->name, region->name_bytes);
+	region->host = config->host;
+	region->alias = config->alias;
+	region->fd = config->flags & RS_REGION_HAS_FD ? config->fd : -1;
+	region->fd_offset = config->fd_offset;
+	region->max_bytes = config->max_bytes;
+	region->host_page_bytes = config->host_page_bytes;
+	region->guest_address = config->guest_address;
+	region->used_bytes = config->used_bytes;
+	region->flags = config->flags;
+	if (rs_marks_init(&region->marks, config->max_bytes >> state->page_shift) != 0) {
+		free(region);
+		return NULL;
+	}
+	return region;
+}
+
+void rs_region_stop_logs(struct rs_region *region)
+{
+	rs_marks_stop(&region->marks);
+	for (struct rs_region_log *log = region->logs; log != NULL; log = log->next) {
+		if (log->started)
+			log->ops.stop(log->opaque, region, log->cookie);
+		log->started = false;
+		log->cookie = NULL;
+	}
+	rs_bitmap_fini(&region->dirty);
+	rs_bitmap_fini(&region->clear_chunk);
+	rs_population_close(region->population);
+	region->population = NULL;
+}
+
+static void region_free(struct rs_region *region)
+{
+	rs_region_stop_logs(region);
+	while (region->logs != NULL) {
+		struct rs_region_log *log = region->logs;
+
+		region->logs = log->next;
+		free(log);
+	}
+	rs_bitmap_fini(&region->written);
+	rs_marks_fini(&region->marks);
+	free(region);
+}
+
+/* Put it at the end of the list, complete before it can be seen. */
+static int link_region(struct rs_state *state, struct rs_region *region)
+{
+	int result = 0;
+
+	pthread_mutex_lock(&state->lock);
+	if (find_locked(state, region->name, region->name_bytes) != NULL)
+		result = -EEXIST;
+	else
+		result = table_reserve(state);
+	if (result == 0) {
+		struct rs_region *_Atomic *end =
+		    state->last_region != NULL ? &state->last_region->next : &state->first_region;
+
+		table_insert(state, region);
+		atomic_store_explicit(end, region, memory_order_release);
+		state->last_region = region;
+		state->region_count++;
+		/* The loader adds what the stream announces, from inside its own call. */
+		if (state->session.open && !(state->load != NULL && state->session.attached &&
+					     pthread_equal(state->session.thread, pthread_self())))
+			rs_session_fail_locked(state, -ESTALE,
+					       "region %s was added during the migration",
+					       region->name);
+	}
+	pthread_mutex_unlock(&state->lock);
+	return result;
+}
+
+int rs_region_add(struct rs_state *state, const struct rs_region_config *config,
+		  struct rs_region **region)
+{
+	struct rs_region_config mine = { 0 };
+
+	if (rs_versioned_copy(&mine, sizeof(mine), config, config->size) != 0)
+		return rs_state_refuse(state, -EINVAL,
+				       "rs_region_config of %zu bytes has fields unknown to this "
+				       "version",
+				       config->size);
+	if (mine.max_bytes == 0)
+		mine.max_bytes = mine.used_bytes;
+	if (mine.host_page_bytes == 0)
+		mine.host_page_bytes = (uint64_t)sysconf(_SC_PAGESIZE);
+
+	int result = check_config(state, &mine);
+
+	if (result != 0)
+		return result;
+	struct rs_region *added = region_new(state, &mine);
+
+	if (added == NULL)
+		return rs_state_refuse(state, -ENOMEM, "region %s: no memory for its bitmap",
+				       mine.name);
+	result = link_region(state, added);
+	if (result != 0) {
+		region_free(added);
+		return rs_state_refuse(state, result, "region %s: %s", mine.name,
+				       result == -EEXIST ? "there is one of that name"
+							 : "no memory");
+	}
+	if (region != NULL)
+		*region = added;
+	return 0;
+}
+
+int rs_region_add_dirty_log(struct rs_region *region, const struct rs_dirty_log_ops *ops,
+			    void *opaque)
+{
+	struct rs_state *state = region->state;
+	struct rs_region_log *log = calloc(1, sizeof(*log));
+
+	if (log == NULL)
+		return rs_state_refuse(state, -ENOMEM, "region %s: no memory", region->name);
+	if (rs_versioned_copy(&log->ops, sizeof(log->ops), ops, ops->size) != 0 ||
+	    log->ops.start == NULL || log->ops.sync == NULL || log->ops.stop == NULL) {
+		free(log);
+		return rs_state_refuse(state, -EINVAL,
+				       "region %s: a dirty log needs start, sync and stop, and "
+				       "nothing unknown to this version",
+				       region->name);
+	}
+	log->opaque = opaque;
+	pthread_mutex_lock(&state->lock);
+	bool busy = state->session.open && state->save != NULL;
+
+	if (!busy) {
+		log->next = region->logs;
+		region->logs = log;
+	}
+	pthread_mutex_unlock(&state->lock);
+	if (busy) {
+		free(log);
+		return rs_state_refuse(state, -EBUSY,
+				       "region %s: no dirty log can be added during a migration",
+				       region->name);
+	}
+	return 0;
+}
+
+/* ---- removing and resizing ----------------------------------------------------------------- */
+
+static void unlink_locked(struct rs_state *state, struct rs_region *region)
+{
+	struct rs_region *before = NULL;
+
+	for (struct rs_region *at = state->first_region; at != region; at = at->next)
+		before = at;
+	struct rs_region *_Atomic *link = before != NULL ? &before->next : &state->first_region;
+
+	atomic_store_explicit(&region->removed, true, memory_order_seq_cst);
+	atomic_store_explicit(link, region->next, memory_order_release);
+	if (state->last_region == region)
+		state->last_region = before;
+	table_remove(state, region);
+	state->region_count--;
+	atomic_fetch_add_explicit(&state->removals, 1, memory_order_seq_cst);
+}
+
+static bool called_by_worker_locked(const struct rs_state *state)
+{
+	return state->session.attached && pthread_equal(state->session.thread, pthread_self());
+}
+
+/* Wait until nobody uses the region's memory. The session has failed, so it is soon. */
+static void wait_unpinned_locked(struct rs_region *region)
+{
+	while (atomic_load_explicit(&region->pins, memory_order_seq_cst) != 0)
+		pthread_cond_wait(&region->state->unpinned, &region->state->lock);
+}
+
+int rs_region_remove(struct rs_region *region)
+{
+	struct rs_state *state = region->state;
+
+	pthread_mutex_lock(&state->lock);
+	if (called_by_worker_locked(state)) {
+		pthread_mutex_unlock(&state->lock);
+		return rs_state_refuse(state, -EDEADLK,
+				       "region %s cannot be removed from inside the migration",
+				       region->name);
+	}
+	if (state->session.open)
+		rs_session_fail_locked(state, -ESTALE, "region %s was removed during the migration",
+				       region->name);
+	unlink_locked(state, region);
+	pthread_mutex_unlock(&state->lock);
+
+	rs_rcu_synchronize(&state->rcu);
+	pthread_mutex_lock(&state->lock);
+	wait_unpinned_locked(region);
+	pthread_mutex_unlock(&state->lock);
+	region_free(region);
+	return 0;
+}
+
+int rs_region_resize(struct rs_region *region, uint64_t used_bytes)
+{
+	struct rs_state *state = region->state;
+
+	if (used_bytes == 0 || !rs_is_aligned(used_bytes, state->page_bytes) ||
+	    used_bytes > region->max_bytes)
+		return rs_state_refuse(
+		    state, -EINVAL,
+		    "region %s: a length of %llu bytes is not whole pages of %u, "
+		    "or more than its %llu",
+		    region->name, (unsigned long long)used_bytes, state->page_bytes,
+		    (unsigned long long)region->max_bytes);
+	pthread_mutex_lock(&state->lock);
+	bool shrinks = used_bytes < region->used_bytes;
+
+	if (state->session.open && used_bytes != region->used_bytes)
+		rs_session_fail_locked(state, -ESTALE, "region %s was resized during the migration",
+				       region->name);
+	atomic_store_explicit(&region->used_bytes, used_bytes, memory_order_relaxed);
+	/* What is cut off may be unmapped as soon as this returns. */
+	if (shrinks && !called_by_worker_locked(state))
+		wait_unpinned_locked(region);
+	pthread_mutex_unlock(&state->lock);
+	return 0;
+}
+
+void rs_region_set_used(struct rs_region *region, uint64_t used_bytes)
+{
+	atomic_store_explicit(&region->used_bytes, used_bytes, memory_order_relaxed);
+}
+
+void rs_regions_destroy(struct rs_state *state)
+{
+	struct rs_region *region = state->first_region;
+
+	while (region != NULL) {
+		struct rs_region *next = region->next;
+
+		region_free(region);
+		region = next;
+	}
+	free(state->region_table);
+}
+
+/* ---- walking ------------------------------------------------------------------------------- */
+
+static void pin(struct rs_region *region)
+{
+	if (region != NULL)
+		atomic_fetch_add_explicit(&region->pins, 1, memory_order_seq_cst);
+}
+
+bool rs_region_pin(struct rs_region *region, struct rs_state *state)
+{
+	/* Whoever removes a region fails the session first, under the same lock. */
+	pthread_mutex_lock(&state->lock);
+	bool valid = rs_session_code(state) == 0;
+
+	if (valid)
+		pin(region);
+	pthread_mutex_unlock(&state->lock);
+	return valid;
+}
+
+struct rs_region *rs_region_first(struct rs_state *state)
+{
+	rs_rcu_read_lock(&state->rcu);
+	struct rs_region *region = atomic_load_explicit(&state->first_region, memory_order_acquire);
+
+	pin(region);
+	rs_rcu_read_unlock(&state->rcu);
+	return region;
+}
+
+struct rs_region *rs_region_next(struct rs_region *region)
+{
+	struct rs_state *state = region->state;
+	struct rs_region *next = NULL;
+
+	rs_rcu_read_lock(&state->rcu);
+	if (!atomic_load_explicit(&region->removed, memory_order_seq_cst))
+		next = atomic_load_explicit(&region->next, memory_order_acquire);
+	pin(next);
+	rs_rcu_read_unlock(&state->rcu);
+	rs_region_unpin(region);
+	return next;
+}
+
+void rs_region_unpin(struct rs_region *region)
+{
+	struct rs_state *state = region->state;
+	/*
+	 * Under the lock, in which a remover looks at the pins: once it sees none the region is
+	 * freed, so nothing of it may be touched after the pin is gone.
+	 */
+	pthread_mutex_lock(&state->lock);
+	if (atomic_fetch_sub_explicit(&region->pins, 1, memory_order_seq_cst) == 1)
+		pthread_cond_broadcast(&state->unpinned);
+	pthread_mutex_unlock(&state->lock);
+}
+
+struct rs_region *rs_region_find_pinned(struct rs_state *state, const char *name, size_t bytes)
+{
+	pthread_mutex_lock(&state->lock);
+	struct rs_region *region = find_locked(state, name, bytes);
+
+	pin(region);
+	pthread_mutex_unlock(&state->lock);
+	return region;
+}
+
+/* ---- public look-ups ----------------------------------------------------------------------- */
+
+struct rs_region *rs_region_find(struct rs_state *state, const char *name)
+{
+	pthread_mutex_lock(&state->lock);
+	struct rs_region *region = find_locked(state, name, strlen(name));
+
+	pthread_mutex_unlock(&state->lock);
+	return region;
+}
+
+void rs_dirty_mark(struct rs_region *region, uint64_t offset, uint64_t bytes)
+{
+	uint64_t used = atomic_load_explicit(&region->used_bytes, memory_order_relaxed);
+	unsigned shift = region->state->page_shift;
+
+	if (bytes == 0 || offset >= used)
+		return;
+	uint64_t last = offset + rs_min_u64(bytes, used - offset) - 1;
+
+	rs_marks_set_range(&region->marks, offset >> shift,
+			   (last >> shift) - (offset >> shift) + 1);
+}
+
+const char *rs_region_name(const struct rs_region *region)
+{
+	return region->name;
+}
+
+struct rs_state *rs_region_state(const struct rs_region *region)
+{
+	return region->state;
+}
+
+void *rs_region_host(const struct rs_region *region)
+{
+	return region->host;
+}
+
+uint64_t rs_region_used_bytes(const struct rs_region *region)
+{
+	return atomic_load_explicit(&region->used_bytes, memory_order_relaxed);
+}
+
+uint64_t rs_region_max_bytes(const struct rs_region *region)
+{
+	return region->max_bytes;
+}
+
+uint64_t rs_region_host_page_bytes(const struct rs_region *region)
+{
+	return region->host_page_bytes;
+}
+
+uint32_t rs_region_flags(const struct rs_region *region)
+{
+	return atomic_load_explicit(&region->flags, memory_order_relaxed);
+}
+
+int rs_region_fd(const struct rs_region *region)
+{
+	return region->fd;
+}

@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: MIT */
+#include "ram/state.h"
+
+#include "base/checked.h"
+
+#include <stdio.h>
+#include <string.h>
+
+int rs_state_init(struct rs_state *state, uint32_t page_bytes)
+{
+	memset(state, 0, sizeof(*state));
+	state->page_bytes = page_bytes;
+	state->page_shift = rs_log2(page_bytes);
+	rs_params_init(&state->params);
+	if (pthread_mutex_init(&state->lock, NULL) != 0)
+		return -ENOMEM;
+	if (pthread_cond_init(&state->unpinned, NULL) != 0) {
+		pthread_mutex_destroy(&state->lock);
+		return -ENOMEM;
+	}
+	return 0;
+}
+
+void rs_state_fini(struct rs_state *state)
+{
+	pthread_cond_destroy(&state->unpinned);
+	pthread_mutex_destroy(&state->lock);
+}
+
+int rs_state_refuse(struct rs_state *state, int code, const char *format, ...)
+{
+	va_list arguments;
+
+	va_start(arguments, format);
+	pthread_mutex_lock(&state->lock);
+	state->call_error.code = 0;
+	rs_error_setv(&state->call_error, code, format, arguments);
+	pthread_mutex_unlock(&state->lock);
+	va_end(arguments);
+	return code;
+}
+
+void rs_session_open(struct rs_state *state)
+{
+	pthread_mutex_lock(&state->lock);
+	state->session.open = true;
+	state->session.error = (struct rs_error){ 0 };
+	atomic_store_explicit(&state->session.code, 0, memory_order_release);
+	pthread_mutex_unlock(&state->lock);
+}
+
+void rs_session_close(struct rs_state *state)
+{
+	rs_session_ignore_regions(state);
+	state->session.warn = NULL;
+}
+
+void rs_session_ignore_regions(struct rs_state *state)
+{
+	pthread_mutex_lock(&state->lock);
+	state->session.open = false;
+	pthread_mutex_unlock(&state->lock);
+}
+
+int rs_session_attach(struct rs_state *state, struct rs_stream *stream)
+{
+	pthread_mutex_lock(&state->lock);
+	int code = rs_session_code(state);
+
+	if (code == 0) {
+		state->session.attached = true;
+		state->session.thread = pthread_self();
+		state->session.stream = stream;
+	}
+	pthread_mutex_unlock(&state->lock);
+	return code;
+}
+
+void rs_session_detach(struct rs_state *state)
+{
+	pthread_mutex_lock(&state->lock);
+	state->session.attached = false;
+	state->session.limited = false;
+	state->session.stream = NULL;
+	pthread_mutex_unlock(&state->lock);
+}
+
+static int fail_locked(struct rs_state *state, int code, const char *format, va_list arguments)
+{
+	struct rs_session *session = &state->session;
+
+	if (session->error.code == 0) {
+		rs_error_setv(&session->error, code, format, arguments);
+		atomic_store_explicit(&session->code, code, memory_order_release);
+		if (session->stream != NULL)
+			rs_stream_shutdown(session->stream);
+	}
+	return session->error.code;
+}
+
+int rs_session_fail_locked(struct rs_state *state, int code, const char *format, ...)
+{
+	va_list arguments;
+
+	va_start(arguments, format);
+	code = fail_locked(state, code, format, arguments);
+	va_end(arguments);
+	return code;
+}
+
+int rs_session_fail(struct rs_state *state, int code, const char *format, ...)
+{
+	va_list arguments;
+
+	va_start(arguments, format);
+	pthread_mutex_lock(&state->lock);
+	code = fail_locked(state, code, format, arguments);
+	pthread_mutex_unlock(&state->lock);
+	va_end(arguments);
+	return code;
+}
+
+int rs_session_fail_with(struct rs_state *state, const struct rs_error *error)
+{
+	return rs_session_fail(state, error->code, "%s", error->text);
+}
+
+int rs_session_check_stream(struct rs_state *state, struct rs_stream *stream)
+{
+	struct rs_error error = { 0 };
+
+	return rs_stream_error(stream, &error) == 0 ? 0 : rs_session_fail_with(state, &error);
+}
+
+void rs_session_warn(struct rs_state *state, const char *format, ...)
+{
+	struct rs_session *session = &state->session;
+	char text[RS_ERROR_TEXT_BYTES];
+	va_list arguments;
+
+	if (session->warn == NULL)
+		return;
+	va_start(arguments, format);
+	vsnprintf(text, sizeof(text), format, arguments);
+	va_end(arguments);
+	session->warn(session->warn_opaque, text);
+}

@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The state and its session.
+ *
+ * A *session* is one open sequence of save or load calls, from set-up to clean-up. It has one
+ * error, the first, whichever thread reports it; and while one of its calls runs, the stream of
+ * that call is attached, so that the thread that reports a failure can wake the call. That is how
+ * cancel and the removal of a region end a migration whose peer is stalled.
+ */
+#ifndef RS_RAM_STATE_H
+#define RS_RAM_STATE_H
+
+#include "base/error.h"
+#include "ram/counters.h"
+#include "ram/param.h"
+#include "ram/rcu.h"
+
+#include <ramsync/region.h>
+#include <ramsync/stream.h>
+#include <pthread.h>
+
+/* What sequence of calls is open; api/phase.c has the table of what is legal when. */
+enum rs_phase {
+	RS_PHASE_IDLE,
+	RS_PHASE_SAVING,
+	RS_PHASE_SAVED, /* after rs_save_complete() */
+	RS_PHASE_SAVE_FAILED,
+	RS_PHASE_LOADING,
+	RS_PHASE_LOAD_FAILED,
+	RS_PHASE_MIGRATING, /* a driver's: the handlers are its own */
+	RS_PHASE_IN_DOUBT,
+	RS_PHASE_COUNT,
+};
+
+struct rs_session {
+	/* atomic, so that the thread that works can look without the lock */
+	_Atomic int code;
+	/* guarded by the state's lock */
+	bool open;     /* changes of the regions end it */
+	bool attached; /* a call runs, in this thread, on this stream */
+	pthread_t thread;
+	struct rs_stream *stream;
+	bool limited; /* max-bandwidth holds for that stream */
+	struct rs_error error;
+	/* worker only: where odd things are told, or NULL */
+	void (*warn)(void *opaque, const char *text);
+	void *warn_opaque;
+};
+
+struct rs_save;
+struct rs_load;
+struct rs_migration;
+struct rs_background;
+
+struct rs_state {
+	/* immutable */
+	uint32_t page_bytes;
+	unsigned page_shift;
+
+	/* atomic, any thread */
+	struct rs_params params;
+	struct rs_counters counters;
+	_Atomic uint64_t dirty_pages; /* set bits in the dirty bitmaps; written by the saver */
+	_Atomic int status;           /* enum rs_status */
+	_Atomic uint64_t removals;    /* of regions, so far */
+
+	/* guarded by lock; the list is also walked under RCU */
+	pthread_mutex_t lock;
+	pthread_cond_t unpinned;
+	struct rs_rcu rcu;
+	struct rs_region *_Atomic first_region;
+	struct rs_region *last_region;
+	struct rs_region **region_table; /* hash of names; region_table_size is a power of two */
+	size_t region_table_size;
+	size_t region_count;
+	struct rs_session session;
+	enum rs_phase phase;
+	struct rs_error call_error;
+
+	/* the folders' own, of the session that is open */
+	struct rs_save *save;
+	struct rs_load *load;
+	struct rs_migration *migration;
+	struct rs_background *background;
+};
+
+/* Everything but the layers' own. 0 or -ENOMEM. */
+int rs_state_init(struct rs_state *state, uint32_t page_bytes);
+void rs_state_fini(struct rs_state *state);
+
+/* Keep why a call was refused (RS_ERROR_OF_CALL). Returns code. */
+int rs_state_refuse(struct rs_state *state, int code, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+void rs_session_open(struct rs_state *state);
+void rs_session_close(struct rs_state *state);
+
+/* From here on changes of the regions are no failure any more: all RAM is sent. */
+void rs_session_ignore_regions(struct rs_state *state);
+
+/* A call begins to use a stream (may be NULL). The session's error if there is one. */
+int rs_session_attach(struct rs_state *state, struct rs_stream *stream);
+void rs_session_detach(struct rs_state *state);
+
+/*
+ * Record a failure, unless there was one before, and wake the attached stream. Any thread.
+ * Returns the code of the session's first failure.
+ */
+int rs_session_fail(struct rs_state *state, int code, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+int rs_session_fail_locked(struct rs_state *state, int code, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* The same with an error at hand; with the sticky error of a stream, if it has one (else 0). */
+int rs_session_fail_with(struct rs_state *state, const struct rs_error *error);
+int rs_session_check_stream(struct rs_state *state, struct rs_stream *stream);
+
+static inline int rs_session_code(const struct rs_state *state)
+{
+	return atomic_load_explicit(&state->session.code, memory_order_acquire);
+}
+
+void rs_session_warn(struct rs_state *state, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+#endif

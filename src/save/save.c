@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: MIT */
+#include "save/save.h"
+
+#include "base/clock.h"
+#include "ram/dirty_sync.h"
+#include "ram/population.h"
+#include "save/page_pipeline.h"
+#include "transport/stream.h"
+
+#include <stdlib.h>
+
+static uint64_t dirty_bytes(const struct rs_state *state)
+{
+	return atomic_load_explicit(&state->dirty_pages, memory_order_relaxed) << state->page_shift;
+}
+
+/* Sync the logs, and keep count of how fast pages get dirty. */
+static int sync_dirty(struct rs_save *save)
+{
+	uint64_t newly_dirty, pages_per_second;
+	int result = rs_dirty_sync(save->state, &newly_dirty);
+
+	if (rs_period_sync(&save->period, rs_clock_ns(), newly_dirty, &pages_per_second))
+		rs_counter_set(save->state->counters.dirty_pages_rate, pages_per_second);
+	return result;
+}
+
+/* The stream's failure becomes the session's, unless something else failed first. */
+static int flush(struct rs_save *save)
+{
+	rs_record_writer_flush(&save->writer);
+	int result = rs_session_check_stream(save->state, save->writer.stream);
+
+	return result != 0 ? result : rs_session_code(save->state);
+}
+
+static int flush_before_leaving(void *opaque)
+{
+	return flush(opaque);
+}
+
+/* Mark of the body's end; the call is over, its pins with it. */
+static int end_body(struct rs_save *save)
+{
+	rs_record_writer_end(&save->writer);
+	int result = flush(save);
+
+	rs_page_cursor_release(&save->cursor);
+	return result;
+}
+
+/* ---- set-up -------------------------------------------------------------------------------- */
+
+static bool ignores_shared(const struct rs_state *state)
+{
+	return rs_params_number(&state->params, RS_PARAM_X_IGNORE_SHARED) != 0;
+}
+
+static int check_regions(struct rs_state *state)
+{
+	struct rs_region *region;
+	bool any = false;
+
+	rs_region_for_each (state, region) {
+		any = true;
+		if (rs_region_has(region, RS_REGION_IGNORED) && !ignores_shared(state))
+			rs_session_fail(state, -EINVAL,
+					"region %s is ignored, which needs the parameter "
+					"x-ignore-shared at both ends",
+					region->name);
+	}
+	if (!any)
+		rs_session_fail(state, -EINVAL, "there is no region to save");
+	return rs_session_code(state);
+}
+
+/* Without knowledge of its population a region is just read: no failure. */
+static void open_populations(struct rs_state *state)
+{
+	struct rs_region *region;
+
+	rs_region_for_each (state, region)
+		rs_population_open(&region->population, region, NULL);
+}
+
+static int setup_body(struct rs_save *save)
+{
+	struct rs_state *state = save->state;
+
+	if (check_regions(state) != 0 || rs_dirty_logs_start(state) != 0)
+		return rs_session_code(state);
+	open_populations(state);
+	if (sync_dirty(save) != 0)
+		return rs_session_code(state);
+	rs_record_writer_list(&save->writer, ignores_shared(state));
+	return end_body(save);
+}
+
+int rs_ram_save_setup(struct rs_state *state, struct rs_stream *stream, bool runs)
+{
+	struct rs_save *save = calloc(1, sizeof(*save));
+
+	if (save == NULL)
+		return rs_session_fail(state, -ENOMEM, "no memory to set a migration up");
+	pthread_mutex_lock(&state->lock);
+	state->save = save;
+	pthread_mutex_unlock(&state->lock);
+	save->state = state;
+	save->writer.state = state;
+	save->writer.stream = stream;
+	save->writer.runs = runs;
+	rs_page_cursor_init(&save->cursor, state);
+	return setup_body(save);
+}
+
+/* ---- max-bandwidth ------------------------------------------------------------------------- */
+
+void rs_ram_save_apply_limit_locked(struct rs_state *state)
+{
+	if (state->session.stream != NULL && state->session.limited)
+		rs_stream_rate_set(state->session.stream,
+				   rs_params_number(&state->params, RS_PARAM_MAX_BANDWIDTH));
+}
+
+static void set_limited(struct rs_save *save, bool limited)
+{
+	struct rs_state *state = save->state;
+
+	save->limited = limited;
+	pthread_mutex_lock(&state->lock);
+	state->session.limited = limited;
+	if (limited)
+		rs_ram_save_apply_limit_locked(state);
+	else
+		rs_stream_rate_set(state->session.stream, 0);
+	pthread_mutex_unlock(&state->lock);
+}
+
+/* ---- iteration ----------------------------------------------------------------------------- */
+
+/* Write runs until there are none (1) or the body's limits are reached (0). */
+static int send_runs(struct rs_save *save)
+{
+	struct rs_page_run run;
+	int result;
+
+	save->body_start_ns = rs_clock_ns();
+	for (;;) {
+		result = rs_page_cursor_next(&save->cursor, RS_PIPELINE_RUN_PAGES,
+					     flush_before_leaving, save, &run);
+		if (result <= 0)
+			return result == 0 ? 1 : result;
+		if (rs_pipeline_send(save, &run) != 0)
+			return 0;
+		result = rs_session_check_stream(save->state, save->writer.stream);
+		if (result != 0)
+			return result;
+	}
+}
+
+static int send_body(struct rs_save *save, struct rs_stream *stream)
+{
+	save->writer.stream = stream;
+	int result = send_runs(save);
+	int ended = end_body(save);
+
+	return ended != 0 ? ended : result;
+}
+
+int rs_ram_save_iterate(struct rs_state *state, struct rs_stream *stream)
+{
+	set_limited(state->save, true);
+	return send_body(state->save, stream);
+}
+
+int rs_ram_save_pending(struct rs_state *state, enum rs_pending how, uint64_t *bytes)
+{
+	int result = 0;
+
+	if (how == RS_PENDING_EXACT)
+		result = sync_dirty(state->save);
+	*bytes = dirty_bytes(state);
+	return result;
+}
+
+int rs_ram_save_complete(struct rs_state *state, struct rs_stream *stream)
+{
+	uint64_t left;
+	int result = rs_ram_save_pending(state, RS_PENDING_EXACT, &left);
+
+	if (result != 0)
+		return result;
+	set_limited(state->save, false);
+	result = send_body(state->save, stream);
+	return result == 1 ? 0 : result;
+}
+
+void rs_ram_save_cleanup(struct rs_state *state)
+{
+	struct rs_save *save = state->save;
+
+	if (save == NULL)
+		return;
+	rs_page_cursor_release(&save->cursor);
+	rs_dirty_logs_stop(state);
+	pthread_mutex_lock(&state->lock);
+	state->save = NULL;
+	pthread_mutex_unlock(&state->lock);
+	free(save);
+}
