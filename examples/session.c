@@ -45,10 +45,11 @@ int session_init(struct session *session, const struct options *options, struct 
 	return 0;
 }
 
-/* The receiver's socket may not be there yet. */
-static bool worth_a_retry(int ret)
+bool session_can_reconnect(const struct session *session)
 {
-	return ret == -ECONNREFUSED || ret == -ENOENT;
+	const char *address = session->options->address;
+
+	return !strncmp(address, "tcp:", 4) || !strncmp(address, "unix:", 5);
 }
 
 static int open_out(struct session *session, unsigned timeout_ms, struct rs_error *error)
@@ -61,7 +62,9 @@ static int open_out(struct session *session, unsigned timeout_ms, struct rs_erro
 
 		*error = (struct rs_error){ 0 };
 		ret = rs_stream_connect(address, timeout_ms, &session->stream, error);
-		if (!ret || !worth_a_retry(ret) || seconds_now() > end)
+		/* The receiver may not listen yet, or not have made its socket. */
+		if ((ret != -ECONNREFUSED && ret != -ENOENT) || !session_can_reconnect(session) ||
+		    seconds_now() > end)
 			return ret;
 		poll(NULL, 0, RETRY_MS);
 	}
@@ -205,13 +208,6 @@ static int reconnect(struct session *session, unsigned timeout_ms, struct rs_err
 	if (ret)
 		get_error(session->guest, RS_ERROR_OF_CALL, ret, error);
 	return ret;
-}
-
-bool session_can_reconnect(const struct session *session)
-{
-	const char *address = session->options->address;
-
-	return !strncmp(address, "tcp:", 4) || !strncmp(address, "unix:", 5);
 }
 
 /* In doubt: as told, or as the other end says. Returns 0 once it is settled. */

@@ -180,6 +180,9 @@ class _Result(unittest.TestResult):
 
 def main():
     """Run the tests of the calling file, or those that the command line names."""
+    for program in SEND, RECV:
+        if not os.path.exists(program):
+            sys.exit(f"there is no {program}; RS_TEST_PROGRAMS says where the programs are")
     loader = unittest.TestLoader()
     module = sys.modules["__main__"]
     if len(sys.argv) > 1:

@@ -58,12 +58,12 @@ REFUSED = [
 
 # The same for what only shows when it is tried.
 FAILING = [
-    (SEND, ["--to", "nonsense"], "nonsense"),
-    (SEND, ["--to", "tcp:127.0.0.1"], "tcp:127.0.0.1"),
+    (SEND, ["--to", "nonsense", "--memory", "1M"], "nonsense"),
+    (SEND, ["--to", "tcp:127.0.0.1", "--memory", "1M"], "tcp:127.0.0.1"),
     (SEND, ["--to", "unix:/no/such/folder/socket", "--memory", "1M", "--region", "a:anon:1"], "\"a\""),
     (SEND, ["--to", "file:/no/such/folder/file", "--memory", "1M"], "/no/such/folder/file"),
     (SEND, ["--to", NOWHERE, "--memory", "1025K"], "--memory"),
-    (SEND, ["--to", NOWHERE, "--memory", "1M", "--region", "rom:anon:1M"], "\"rom\""),
+    (SEND, ["--to", NOWHERE, "--memory", "1M", "--region", "rom:anon:1M"], "region rom"),
     (SEND, ["--to", NOWHERE, "--memory", "1M", "--image", "/no/such/image"], "/no/such/image"),
     (SEND, ["--to", NOWHERE, "--memory", "1M", "--image", "/"], "/: not a regular file"),
     (SEND, ["--to", NOWHERE, "--memory", "1M", "--working-set", "2M"], "--working-set"),
