@@ -5,7 +5,7 @@ add_library(rs_compiler_options INTERFACE)
 target_compile_definitions(rs_compiler_options INTERFACE _GNU_SOURCE)
 target_compile_options(rs_compiler_options INTERFACE
     -Wall -Wextra -Wconversion -Wshadow -Wstrict-prototypes -Wmissing-prototypes
-    -Wold-style-definition -Wwrite-strings -Wformat=2 -Wundef -Wvla -Wimplicit-fallthrough
+    -Wold-style-definition -Wwrite-strings -Wformat=2 -Wno-format-nonliteral -Wundef -Wvla -Wimplicit-fallthrough
     $<$<BOOL:${RS_WERROR}>:-Werror>)
 
 if(RS_SANITIZE STREQUAL "address")
