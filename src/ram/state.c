@@ -85,7 +85,8 @@ void rs_session_detach(struct rs_state *state)
 	pthread_mutex_unlock(&state->lock);
 }
 
-static int fail_locked(struct rs_state *state, int code, const char *format, va_list arguments)
+__attribute__((format(printf, 3, 0))) static int
+fail_locked(struct rs_state *state, int code, const char *format, va_list arguments)
 {
 	struct rs_session *session = &state->session;
 
