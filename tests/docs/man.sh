@@ -12,10 +12,10 @@ done
 for page in "$directory"/man*/*; do
     sections=$(grep -c '^\.SH' "$page")
     [ "$sections" -ge 3 ] || { echo "FAIL: $page has $sections sections" >&2; status=1; }
-    # A name in text that is not escaped would begin a request that troff does not know.
-    if command -v groff >/dev/null 2>&1; then
-        warnings=$(groff -man -Tutf8 -ww -z "$page" 2>&1)
-        [ -z "$warnings" ] || { echo "FAIL: $warnings" >&2; status=1; }
-    fi
 done
+# Text that is not escaped would be a request that troff does not know.
+if command -v groff >/dev/null 2>&1; then
+    warnings=$(groff -man -Tutf8 -ww -z "$directory"/man*/* 2>&1)
+    [ -z "$warnings" ] || { echo "FAIL: $warnings" >&2; status=1; }
+fi
 exit $status
