@@ -96,14 +96,14 @@ static ssize_t sink_writev(struct rs_stream *stream, const struct iovec *iov, in
 	for (i = 0; i < count; i++) {
 		size_t bytes = rs_min_u64(iov[i].iov_len, sink->max_bytes - sink->used);
 
+		if (bytes == 0)
+			break;
 		if (sink_grow(sink, bytes) != 0)
 			return -ENOMEM;
 		/* The vector may point at memory that the guest is writing. */
 		rs_live_copy(sink->data + sink->used, iov[i].iov_base, bytes);
 		sink->used += bytes;
 		done += bytes;
-		if (bytes < iov[i].iov_len)
-			break;
 	}
 	if (done > 0)
 		return (ssize_t)done;

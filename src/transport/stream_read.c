@@ -11,6 +11,8 @@
 
 #include <errno.h>
 
+#define LONG_BYTES (64u << 10)
+
 static int may_get(struct rs_stream *stream)
 {
 	int code = rs_stream_code(stream);
@@ -50,15 +52,19 @@ static size_t take_buffered(struct rs_stream_reader *reader, void *to, size_t by
 	return taken;
 }
 
-/* Read more than the buffer holds, which is empty now: into place, and what follows behind it. */
+/*
+ * Read more than the buffer holds, which is empty now: into place, and what follows behind it. What
+ * goes through the buffer is copied once more. That is cheaper than a call for each small piece,
+ * but behind a long run of pages only the next header is wanted.
+ */
 static int read_in_place(struct rs_stream *stream, uint8_t *to, size_t bytes, size_t *placed)
 {
 	struct rs_stream_reader *reader = &stream->reader;
+	size_t ahead = bytes < LONG_BYTES ? RS_STREAM_BUFFER_BYTES : RS_STREAM_PEEK_MAX;
 
 	while (*placed < bytes) {
 		size_t wanted = bytes - *placed;
-		struct iovec iov[2] = { { to + *placed, wanted },
-					{ reader->buffer, RS_STREAM_BUFFER_BYTES } };
+		struct iovec iov[2] = { { to + *placed, wanted }, { reader->buffer, ahead } };
 		ssize_t moved = read_some(stream, iov, 2);
 		size_t here;
 

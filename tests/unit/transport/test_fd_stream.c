@@ -8,6 +8,7 @@
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -122,6 +123,61 @@ static void bytes_pass_over_each_kind(void **state)
 {
 	(void)state;
 	pass_over_each_kind(12u << 20);
+}
+
+struct guest {
+	uint8_t *memory;
+	size_t length;
+	atomic_bool stop;
+};
+
+/* Plain stores, as a guest makes them. */
+static void *keep_writing(void *argument)
+{
+	struct guest *guest = argument;
+	uint8_t value = 0;
+
+	while (!atomic_load(&guest->stop)) {
+		size_t i;
+
+		value ^= 0xff;
+		for (i = 0; i < guest->length; i++)
+			guest->memory[i] = value;
+	}
+	return NULL;
+}
+
+/* Under ThreadSanitizer this shows that nothing here but the kernel reads such pages. */
+static void pages_may_change_while_they_are_sent(void **state)
+{
+	struct guest guest = { .length = 16 * 4096 };
+	pthread_t guest_thread, thread;
+	enum kind kind;
+
+	(void)state;
+	guest.memory = calloc(1, guest.length);
+	assert_int_equal(pthread_create(&guest_thread, NULL, keep_writing, &guest), 0);
+	for (kind = 0; kind < KINDS; kind++) {
+		struct writing writing = { .bytes = guest.memory, .length = guest.length };
+		struct rs_stream *reader = NULL;
+		size_t i, j;
+
+		open_streams(kind, &reader, &writing.stream);
+		assert_int_equal(pthread_create(&thread, NULL, write_all, &writing), 0);
+		for (i = 0; i < guest.length; i += 4096) {
+			uint8_t page[4096];
+
+			assert_true(rs_stream_get_be64(reader) == i);
+			assert_int_equal(rs_stream_get_bytes(reader, page, sizeof(page)), 0);
+			for (j = 0; j < sizeof(page); j++)
+				assert_true(page[j] == 0 || page[j] == 0xff);
+		}
+		pthread_join(thread, NULL);
+		rs_stream_close(reader, NULL);
+	}
+	atomic_store(&guest.stop, true);
+	pthread_join(guest_thread, NULL);
+	free(guest.memory);
 }
 
 static void ignore_signal(int number)
@@ -393,6 +449,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(bytes_pass_over_each_kind),
+		cmocka_unit_test(pages_may_change_while_they_are_sent),
 		cmocka_unit_test(interrupted_calls_go_on),
 		cmocka_unit_test(files_are_written_and_read),
 		cmocka_unit_test(access_must_fit),

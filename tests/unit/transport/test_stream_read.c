@@ -155,6 +155,16 @@ static void pages_are_read_in_place_with_what_follows(void **state)
 	assert_int_equal(probe.calls, 2);
 	assert_ptr_equal(probe.first, memory + 96);
 	assert_int_equal(probe.first_bytes, 4000);
+
+	/* Behind a long run little is read ahead, because that is copied once more. */
+	assert_int_equal(rs_stream_skip(stream, RS_STREAM_BUFFER_BYTES), 0);
+	assert_int_equal(rs_stream_read_into(stream, memory, 1u << 20, NULL), 0);
+	assert_int_equal(probe.calls, 3);
+	assert_ptr_equal(probe.first, memory);
+	assert_int_equal(rs_stream_skip(stream, RS_STREAM_PEEK_MAX), 0);
+	assert_int_equal(probe.calls, 3);
+	assert_int_equal(rs_stream_skip(stream, 1), 0);
+	assert_int_equal(probe.calls, 4);
 	rs_stream_close(stream, NULL);
 	free(memory);
 }
