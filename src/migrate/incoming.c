@@ -314,8 +314,7 @@ int rs_migration_run_in(struct rs_migration *migration, struct rs_stream *stream
 	if (result == 0)
 		send_shut(&in, 0);
 	rs_ram_load_cleanup(in.state);
-	rs_counter_set(in.state->counters.wire_bytes, rs_stream_bytes_read(stream));
-	rs_counter_set(in.state->counters.end_ns, rs_clock_ns());
+	rs_counters_end(&in.state->counters, rs_stream_bytes_read(stream));
 	if (result == 0)
 		rs_migration_set_status(migration, RS_STATUS_COMPLETED);
 	else if (result == RS_ERROR_IN_DOUBT)

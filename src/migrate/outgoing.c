@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The source's side of a whole migration. */
+#include "base/checked.h"
 #include "base/clock.h"
 #include "migrate/device_state.h"
 #include "migrate/handover.h"
@@ -20,6 +21,7 @@ struct outgoing {
 	struct rs_section ram;
 	struct rs_window window;
 	uint64_t left_at_sync;
+	uint64_t patience_ends_ns; /* 0: the rest did not fit the downtime limit yet */
 };
 
 static uint64_t downtime_limit_ms(const struct outgoing *out)
@@ -83,13 +85,34 @@ static void look_at_window(struct outgoing *out)
 			       rs_window_ms_for(&out->window, out->left_at_sync));
 }
 
+/* Longest that a first pass whose rest fits the downtime limit goes on nevertheless. */
+#define PATIENCE_MS 1000u
+
+/*
+ * QEMU's rule would stop the guest as soon as the rest fits the downtime limit: near the end of the
+ * first pass, mostly, and with the whole limit spent on pages that have to go once in any case.
+ * They can as well go while the guest runs, in about the time that the limit stands for. So the
+ * pass is given twice that time, but no more: raising the limit still forces the switchover.
+ */
+static bool first_pass_goes_on(struct outgoing *out, uint64_t left)
+{
+	uint64_t now = rs_clock_ns();
+
+	if (left == 0 || !rs_ram_save_in_first_pass(out->state))
+		return false;
+	if (out->patience_ends_ns == 0)
+		out->patience_ends_ns =
+		    now + rs_min_u64(2 * downtime_limit_ms(out), PATIENCE_MS) * RS_NS_PER_MS;
+	return now < out->patience_ends_ns;
+}
+
 /* 1: what is left fits the downtime limit, going by a sync made just now. 0: it does not. */
 static int converged(struct outgoing *out)
 {
 	uint64_t left, threshold = rs_window_threshold(&out->window, downtime_limit_ms(out));
 	int result = rs_ram_save_pending(out->state, RS_PENDING_ESTIMATE, &left);
 
-	if (result != 0 || left > threshold)
+	if (result != 0 || left > threshold || first_pass_goes_on(out, left))
 		return result;
 	result = rs_ram_save_pending(out->state, RS_PENDING_EXACT, &left);
 	rs_migration_tell_passes(out->migration);
@@ -173,19 +196,6 @@ static int complete(struct outgoing *out)
 
 /* ---- the end ------------------------------------------------------------------------------- */
 
-static void count_end(struct outgoing *out)
-{
-	struct rs_counters *counters = &out->state->counters;
-	uint64_t now = rs_clock_ns(), start = rs_counter_get(counters->start_ns);
-
-	count_wire(out);
-	rs_counter_set(counters->end_ns, now);
-	if (now > start)
-		rs_counter_set(counters->bits_per_second,
-			       (uint64_t)((double)rs_counter_get(counters->wire_bytes) * 8e9 /
-					  (double)(now - start)));
-}
-
 /* The guest stays or becomes the source's again. */
 static void give_up(struct rs_migration *migration)
 {
@@ -225,7 +235,7 @@ int rs_migration_run_out(struct rs_migration *migration, struct rs_stream *strea
 	if (result == 0)
 		result = complete(&out);
 	rs_ram_save_cleanup(state);
-	count_end(&out);
+	rs_counters_end(&state->counters, rs_stream_bytes_written(stream));
 	if (result == 0)
 		rs_migration_set_status(migration, RS_STATUS_COMPLETED);
 	else if (result == RS_ERROR_IN_DOUBT)

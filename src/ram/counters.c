@@ -49,6 +49,17 @@ void rs_counters_reset(struct rs_counters *counters)
 		rs_counter_set(first[i], 0);
 }
 
+void rs_counters_end(struct rs_counters *counters, uint64_t wire_bytes)
+{
+	uint64_t now = rs_clock_ns(), start = rs_counter_get(counters->start_ns);
+
+	rs_counter_set(counters->wire_bytes, wire_bytes);
+	rs_counter_set(counters->end_ns, now);
+	if (now > start)
+		rs_counter_set(counters->bits_per_second,
+			       (uint64_t)((double)wire_bytes * 8e9 / (double)(now - start)));
+}
+
 /* Nanoseconds from one moment to another; to now while the second has not come. */
 static uint64_t span_ns(uint64_t from, uint64_t to)
 {

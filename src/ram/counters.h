@@ -44,6 +44,9 @@ static inline uint64_t rs_counters_pages(const struct rs_counters *counters)
 	return rs_counter_get(counters->duplicate) + rs_counter_get(counters->normal);
 }
 
+/* A migration ends now, after so many bytes in all: the rate becomes that of the whole. */
+void rs_counters_end(struct rs_counters *counters, uint64_t wire_bytes);
+
 /* dirty_pages: those known to be dirty now. */
 void rs_counters_read(const struct rs_counters *counters, uint32_t page_bytes, uint64_t dirty_pages,
 		      struct rs_stats *stats);

@@ -173,6 +173,11 @@ int rs_ram_save_iterate(struct rs_state *state, struct rs_stream *stream)
 	return send_body(state->save, stream);
 }
 
+bool rs_ram_save_in_first_pass(const struct rs_state *state)
+{
+	return state->save->cursor.wraps == 0;
+}
+
 int rs_ram_save_pending(struct rs_state *state, enum rs_pending how, uint64_t *bytes)
 {
 	int result = 0;

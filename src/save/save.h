@@ -29,6 +29,8 @@ int rs_ram_save_setup(struct rs_state *state, struct rs_stream *stream, bool run
 int rs_ram_save_pending(struct rs_state *state, enum rs_pending how, uint64_t *bytes);
 int rs_ram_save_iterate(struct rs_state *state, struct rs_stream *stream);
 int rs_ram_save_complete(struct rs_state *state, struct rs_stream *stream);
+/* Whether there may be pages that were never sent. */
+bool rs_ram_save_in_first_pass(const struct rs_state *state);
 /* max-bandwidth has changed: the stream that is attached follows it, if it is limited now. */
 void rs_ram_save_apply_limit_locked(struct rs_state *state);
 void rs_ram_save_cleanup(struct rs_state *state);
