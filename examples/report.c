@@ -30,38 +30,40 @@ static struct rs_stats get_stats(const struct rs_state *state)
 	return stats;
 }
 
-static int print_send_progress(const struct rs_stats *stats)
+static void print_send_progress(const struct rs_stats *stats)
 {
 	double left = stats->total ? (double)stats->remaining / (double)stats->total : 1;
 
-	return fprintf(stderr,
-		       "%3.0f %%  round %" PRIu64 "  %.0f Mbit/s  dirty %" PRIu64
-		       " pages/s  expected downtime %" PRIu64 " ms",
-		       100 * (1 - left), stats->dirty_sync_count, stats->mbps,
-		       stats->dirty_pages_rate, stats->expected_downtime_ms);
+	fprintf(stderr,
+		"%3.0f %%  round %" PRIu64 "  %.0f Mbit/s  dirty %" PRIu64
+		" pages/s  expected downtime %" PRIu64 " ms",
+		100 * (1 - left), stats->dirty_sync_count, stats->mbps, stats->dirty_pages_rate,
+		stats->expected_downtime_ms);
 }
 
-static int print_recv_progress(const struct rs_stats *stats)
+static void print_recv_progress(const struct rs_stats *stats)
 {
-	return fprintf(stderr, "%" PRIu64 " MiB received  %.0f Mbit/s", stats->wire_bytes >> 20,
-		       stats->mbps);
+	fprintf(stderr, "%" PRIu64 " MiB received  %.0f Mbit/s", stats->wire_bytes >> 20,
+		stats->mbps);
 }
 
 void report_progress(const struct options *options, const struct rs_state *state, bool last)
 {
 	struct rs_stats stats;
 	bool terminal = isatty(STDERR_FILENO);
-	int width;
 
 	if (!options->progress)
 		return;
 	stats = get_stats(state);
-	fprintf(stderr, "%s%s: ", terminal ? "\r" : "", options->program_name);
-	width = options->program == PROGRAM_SEND ? print_send_progress(&stats)
-						 : print_recv_progress(&stats);
-	/* Over the rest of a longer line. */
-	fprintf(stderr, "%*s%s", terminal && width < 84 ? 84 - width : 0, "",
-		terminal && !last ? "" : "\n");
+	if (!terminal)
+		fprintf(stderr, "%s: ", options->program_name);
+	if (options->program == PROGRAM_SEND)
+		print_send_progress(&stats);
+	else
+		print_recv_progress(&stats);
+	/* A terminal has one line, which the next one replaces: erase what is left of a longer one.
+	 */
+	fprintf(stderr, "%s%s", terminal ? "\033[K\r" : "", terminal && !last ? "" : "\n");
 }
 
 static void print_json_string(const char *text)
