@@ -93,7 +93,8 @@ fail_locked(struct rs_state *state, int code, const char *format, va_list argume
 	if (session->error.code == 0) {
 		rs_error_setv(&session->error, code, format, arguments);
 		atomic_store_explicit(&session->code, code, memory_order_release);
-		if (session->stream != NULL)
+		/* A call that fails by itself needs no waking, and may have to tell its peer why. */
+		if (session->stream != NULL && !pthread_equal(session->thread, pthread_self()))
 			rs_stream_shutdown(session->stream);
 	}
 	return session->error.code;

@@ -4,7 +4,7 @@
  *
  * A *session* is one open sequence of save or load calls, from set-up to clean-up. It has one
  * error, the first, whichever thread reports it; and while one of its calls runs, the stream of
- * that call is attached, so that the thread that reports a failure can wake the call. That is how
+ * that call is attached, so that another thread that reports a failure can wake the call. That is how
  * cancel and the removal of a region end a migration whose peer is stalled.
  */
 #ifndef RS_RAM_STATE_H
@@ -103,7 +103,8 @@ int rs_session_attach(struct rs_state *state, struct rs_stream *stream);
 void rs_session_detach(struct rs_state *state);
 
 /*
- * Record a failure, unless there was one before, and wake the attached stream. Any thread.
+ * Record a failure, unless there was one before, and shut the attached stream down if the call
+ * that uses it is another thread's. Any thread.
  * Returns the code of the session's first failure.
  */
 int rs_session_fail(struct rs_state *state, int code, const char *format, ...)
