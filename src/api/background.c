@@ -71,6 +71,15 @@ static int create_without_signals(pthread_t *thread, struct rs_background *backg
 	return -error;
 }
 
+bool rs_background_is_busy(struct rs_state *state)
+{
+	pthread_mutex_lock(&state->lock);
+	bool busy = state->background->started;
+
+	pthread_mutex_unlock(&state->lock);
+	return busy;
+}
+
 int rs_background_start(struct rs_state *state, struct rs_stream *stream, rs_background_work *work)
 {
 	struct rs_background *background = state->background;

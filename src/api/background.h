@@ -11,6 +11,9 @@ int rs_background_init(struct rs_state *state);
 /* Cancels and waits for what runs. */
 void rs_background_fini(struct rs_state *state);
 
+/* What was started has not been waited for. */
+bool rs_background_is_busy(struct rs_state *state);
+
 typedef int rs_background_work(struct rs_state *state, struct rs_stream *stream);
 
 /* Run work(state, stream) in a thread; one at a time, until rs_migrate_wait(). 0, -EBUSY, -EAGAIN.

@@ -82,12 +82,6 @@ static int save_call(struct rs_state *state, struct rs_stream *stream, enum rs_c
 	return result;
 }
 
-static int throttle(struct rs_state *state, struct rs_stream *stream)
-{
-	rs_stream_rate_wait(stream);
-	return rs_session_check_stream(state, stream);
-}
-
 int rs_save_iterate(struct rs_state *state, struct rs_stream *stream)
 {
 	return save_call(state, stream, RS_CALL_SAVE_ITERATE, rs_ram_save_iterate);
@@ -95,7 +89,7 @@ int rs_save_iterate(struct rs_state *state, struct rs_stream *stream)
 
 int rs_save_throttle(struct rs_state *state, struct rs_stream *stream)
 {
-	return save_call(state, stream, RS_CALL_SAVE_THROTTLE, throttle);
+	return save_call(state, stream, RS_CALL_SAVE_THROTTLE, rs_ram_save_throttle);
 }
 
 int rs_save_complete(struct rs_state *state, struct rs_stream *stream)

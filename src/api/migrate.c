@@ -50,6 +50,7 @@ static int begin(struct rs_state *state, struct rs_stream *stream, const struct 
 	rs_counters_reset(&state->counters);
 	rs_counter_set(state->counters.start_ns, rs_clock_ns());
 	rs_session_open(state);
+	rs_migration_begin(state->migration);
 	return 0;
 }
 
@@ -66,7 +67,9 @@ static int run(struct rs_state *state, struct rs_stream *stream)
 	state->session.warn_opaque = migration;
 	rs_stream_set_stall_timeout(stream, (unsigned)rs_params_number(&state->params,
 								       RS_PARAM_STALL_TIMEOUT));
-	rs_session_attach(state, stream);
+	/* Cancelled before it got here: nothing may wait for the peer any more. */
+	if (rs_session_attach(state, stream) != 0)
+		rs_stream_shutdown(stream);
 	int result = migration->outgoing ? rs_migration_run_out(migration, stream)
 					 : rs_migration_run_in(migration, stream);
 
@@ -92,23 +95,33 @@ int rs_migrate_in(struct rs_state *state, struct rs_stream *stream, const struct
 	return result != 0 ? result : run(state, stream);
 }
 
+static int refuse_thread(struct rs_state *state, int code)
+{
+	return rs_state_refuse(state, code,
+			       code == -EBUSY
+				   ? "the last migration that was started has not been waited for"
+				   : "no thread for a migration");
+}
+
 static int start(struct rs_state *state, struct rs_stream *stream, const struct rs_vm_ops *vm,
 		 void *opaque, bool outgoing)
 {
+	/* First, so that a refusal leaves the last migration as it is: it may have to be settled.
+	 */
+	if (rs_background_is_busy(state))
+		return refuse_thread(state, -EBUSY);
 	int result = begin(state, stream, vm, opaque, outgoing);
 
 	if (result != 0)
 		return result;
 	result = rs_background_start(state, stream, run);
-	if (result != 0) {
-		rs_session_close(state);
-		rs_phase_leave(state, RS_CALL_MIGRATE, result);
-		return rs_state_refuse(state, result,
-				       result == -EBUSY ? "the last migration that was started has "
-							  "not been waited for"
-							: "no thread for a migration");
-	}
-	return 0;
+	if (result == 0)
+		return 0;
+	rs_session_fail(state, result, "no thread for a migration");
+	rs_migration_set_status(state->migration, RS_STATUS_FAILED);
+	rs_session_close(state);
+	rs_phase_leave(state, RS_CALL_MIGRATE, result);
+	return refuse_thread(state, result);
 }
 
 int rs_migrate_start_out(struct rs_state *state, struct rs_stream *stream,

@@ -287,6 +287,8 @@ static void give_up(struct incoming *in)
 	if (!in->handed_over)
 		rs_handover_tell_failure(migration);
 	send_shut(in, 1);
+	/* The peer is not to wait for a reader, whatever it is sending. */
+	rs_stream_shutdown(in->stream);
 	if (rs_session_code(in->state) == -ECANCELED) {
 		rs_migration_set_status(migration, RS_STATUS_CANCELLING);
 		rs_migration_set_status(migration, RS_STATUS_CANCELLED);
@@ -302,7 +304,7 @@ int rs_migration_run_in(struct rs_migration *migration, struct rs_stream *stream
 			       .stream = stream };
 
 	migration->stream = stream;
-	rs_migration_set_status(migration, RS_STATUS_SETUP);
+	rs_migration_tell_begin(migration);
 	int result = setup(&in);
 
 	if (result == 0) {

@@ -68,6 +68,16 @@ static void tell(struct rs_migration *migration, enum rs_event_type type, const 
 		migration->vm.event(migration->opaque, &event);
 }
 
+void rs_migration_begin(struct rs_migration *migration)
+{
+	atomic_store_explicit(&migration->state->status, RS_STATUS_SETUP, memory_order_release);
+}
+
+void rs_migration_tell_begin(struct rs_migration *migration)
+{
+	tell(migration, RS_EVENT_STATUS, "");
+}
+
 bool rs_migration_set_status(struct rs_migration *migration, enum rs_status status)
 {
 	struct rs_state *state = migration->state;

@@ -36,6 +36,11 @@ struct rs_migration *rs_migration_new(struct rs_state *state, const struct rs_vm
 				      void *opaque, bool outgoing);
 void rs_migration_free(struct rs_migration *migration);
 
+/* It begins, in whatever thread, and can be cancelled from now on; the thread that migrates tells.
+ */
+void rs_migration_begin(struct rs_migration *migration);
+void rs_migration_tell_begin(struct rs_migration *migration);
+
 /*
  * Go to another status, if the table has that step, and tell the VMM. False if it has not, which
  * happens when a cancel came first.

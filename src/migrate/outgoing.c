@@ -201,6 +201,8 @@ static void give_up(struct rs_migration *migration)
 {
 	struct rs_state *state = migration->state;
 
+	/* The peer is not to wait for the rest. */
+	rs_stream_shutdown(migration->stream);
 	if (rs_migration_resume_vm(migration) < 0)
 		rs_migration_warn(migration,
 				  "the VMM failed to resume the guest after the migration failed");
@@ -224,7 +226,7 @@ int rs_migration_run_out(struct rs_migration *migration, struct rs_stream *strea
 
 	migration->stream = stream;
 	migration->next_section_id = out.ram.id + 1;
-	rs_migration_set_status(migration, RS_STATUS_SETUP);
+	rs_migration_tell_begin(migration);
 	int result = setup(&out);
 
 	if (result == 0) {

@@ -4,8 +4,8 @@
  *
  * A *session* is one open sequence of save or load calls, from set-up to clean-up. It has one
  * error, the first, whichever thread reports it; and while one of its calls runs, the stream of
- * that call is attached, so that another thread that reports a failure can wake the call. That is how
- * cancel and the removal of a region end a migration whose peer is stalled.
+ * that call is attached, so that another thread that reports a failure can wake the call. That is
+ * how cancel and the removal of a region end a migration whose peer is stalled.
  */
 #ifndef RS_RAM_STATE_H
 #define RS_RAM_STATE_H

@@ -42,6 +42,9 @@ static int flush_before_leaving(void *opaque)
 /* Mark of the body's end; the call is over, its pins with it. */
 static int end_body(struct rs_save *save)
 {
+	/* A broken-off body must not look whole, nor what is queued be read once it is unpinned. */
+	if (rs_session_code(save->state) != 0)
+		rs_stream_shutdown(save->writer.stream);
 	rs_record_writer_end(&save->writer);
 	int result = flush(save);
 
@@ -176,6 +179,14 @@ int rs_ram_save_iterate(struct rs_state *state, struct rs_stream *stream)
 bool rs_ram_save_in_first_pass(const struct rs_state *state)
 {
 	return state->save->cursor.wraps == 0;
+}
+
+int rs_ram_save_throttle(struct rs_state *state, struct rs_stream *stream)
+{
+	/* The wait follows max-bandwidth as it is now, and as it may become meanwhile. */
+	set_limited(state->save, true);
+	rs_stream_rate_wait(stream);
+	return rs_session_check_stream(state, stream);
 }
 
 int rs_ram_save_pending(struct rs_state *state, enum rs_pending how, uint64_t *bytes)

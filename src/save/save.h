@@ -28,6 +28,7 @@ struct rs_save {
 int rs_ram_save_setup(struct rs_state *state, struct rs_stream *stream, bool runs);
 int rs_ram_save_pending(struct rs_state *state, enum rs_pending how, uint64_t *bytes);
 int rs_ram_save_iterate(struct rs_state *state, struct rs_stream *stream);
+int rs_ram_save_throttle(struct rs_state *state, struct rs_stream *stream);
 int rs_ram_save_complete(struct rs_state *state, struct rs_stream *stream);
 /* Whether there may be pages that were never sent. */
 bool rs_ram_save_in_first_pass(const struct rs_state *state);
