@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: MIT */
+#include "fuzz/ram_model.h"
+
+#include "fuzz/check.h"
+
+#include <stdbool.h>
+#include <string.h>
+
+struct input {
+	const uint8_t *data;
+	size_t bytes;
+	size_t at;
+};
+
+static const uint8_t *take(struct input *input, size_t bytes)
+{
+	CHECK(bytes <= input->bytes - input->at);
+	input->at += bytes;
+	return input->data + input->at - bytes;
+}
+
+static uint64_t take_u64(struct input *input)
+{
+	const uint8_t *byte = take(input, 8);
+	uint64_t value = 0;
+
+	for (int i = 0; i < 8; i++)
+		value = value << 8 | byte[i];
+	return value;
+}
+
+static int take_region(struct ram_model *model, struct input *input)
+{
+	size_t length = *take(input, 1);
+	const uint8_t *name = take(input, length);
+
+	for (int i = 0; i < model->region_count; i++)
+		if (strlen(model->regions[i].name) == length &&
+		    memcmp(model->regions[i].name, name, length) == 0)
+			return i;
+	CHECK_THAT(false, "the library knows this region");
+	return -1;
+}
+
+static void apply_list(struct ram_model *model, struct input *input, uint64_t total)
+{
+	while (total > 0) {
+		struct model_region *region = &model->regions[take_region(model, input)];
+
+		region->used = take_u64(input);
+		if (model->with_address)
+			take_u64(input);
+		CHECK(region->used <= total);
+		total -= region->used;
+	}
+}
+
+static void apply_pages(struct ram_model *model, struct input *input, uint64_t address,
+			unsigned flags)
+{
+	uint64_t bytes = model->page_bytes;
+
+	if (!(flags & 0x20))
+		model->last = take_region(model, input);
+	CHECK(model->last >= 0);
+	struct model_region *region = &model->regions[model->last];
+
+	if (flags & 0x04)
+		bytes = take_u64(input);
+	else if (flags & 0x02)
+		CHECK(*take(input, 1) == 0);
+	CHECK(address <= region->used && bytes <= region->used - address);
+	if (flags & 0x02)
+		memset(region->bytes + address, 0, bytes);
+	else
+		memcpy(region->bytes + address, take(input, bytes), bytes);
+}
+
+size_t ram_model_body(struct ram_model *model, const uint8_t *data, size_t bytes)
+{
+	struct input input = { .data = data, .bytes = bytes };
+
+	for (;;) {
+		uint64_t word = take_u64(&input);
+		unsigned flags = (unsigned)(word & (model->page_bytes - 1));
+
+		if (flags & 0x10)
+			return input.at;
+		if (flags & 0x0a)
+			apply_pages(model, &input, word - flags, flags);
+		else if (flags & 0x04)
+			apply_list(model, &input, word - flags);
+		else
+			CHECK((flags & ~0x20u) == 0x200);
+	}
+}

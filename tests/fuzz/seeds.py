@@ -1,0 +1,238 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Writes the first inputs of each fuzz target: whole, well-formed streams and the odd ones that a
+fuzzer would be long in finding. Searching starts from them; what it finds lies beside them.
+
+usage: seeds.py CORPUS    (a directory with one directory for each target)
+"""
+
+import os
+import struct
+import sys
+
+PAGE = 4096
+ZERO, LIST, FULL_PAGE, EOS, CONTINUE, FLUSH = 0x02, 0x04, 0x08, 0x10, 0x20, 0x200
+SESSION = b"0123456789abcdef"  # PEER_SESSION_MARK
+OFFER, CHECK, COMMIT, RESOLVE = 0x5253, 0x5254, 0x5255, 0x5256
+ACCEPT, READY, RUNNING, FAILED = 0x5253, 0x5254, 0x5255, 0x5256
+
+
+def u8(value):
+    return struct.pack(">B", value)
+
+
+def u16(value):
+    return struct.pack(">H", value)
+
+
+def u32(value):
+    return struct.pack(">I", value)
+
+
+def u64(value):
+    return struct.pack(">Q", value)
+
+
+def name(text):
+    return u8(len(text)) + text
+
+
+def message(number, payload=b""):
+    return u16(number) + u16(len(payload)) + payload
+
+
+def command(number, payload=b""):
+    return u8(8) + message(number, payload)
+
+
+def feature(number, text, extra=b""):
+    return u16(number) + u16(len(text) + 1 + len(extra)) + name(text) + extra
+
+
+def features(two_way=True, runs=True):
+    known = feature(1, b"session", SESSION)
+    known += feature(2, b"runs") if runs else b""
+    known += feature(3, b"device-lengths")
+    return known + (feature(4, b"handover") if two_way else b"")
+
+
+# ---- RAM -------------------------------------------------------------------------------------
+
+
+def block_list(*regions, address=None):
+    entries = b"".join(name(region) + u64(size) + (b"" if address is None else u64(address))
+                       for region, size in regions)
+    return u64(sum(size for _, size in regions) | LIST) + entries
+
+
+def page(offset, region=None, fill=b"\x5a", size=PAGE):
+    head = u64(offset | FULL_PAGE | (0 if region else CONTINUE))
+    return head + (name(region) if region else b"") + fill * size
+
+
+def zero(offset, region=None):
+    return u64(offset | ZERO | (0 if region else CONTINUE)) + (name(region) if region else b"") + u8(0)
+
+
+def run(flags, offset, size, region=None, content=b""):
+    head = u64(offset | flags | LIST | (0 if region else CONTINUE))
+    return head + (name(region) if region else b"") + u64(size) + content
+
+
+END = u64(EOS)
+
+
+def bodies(size=PAGE, used=4, address=None):
+    """Name to bodies of two regions, a and b."""
+    listed = block_list((b"a", used * size), (b"b", 4 * size), address=address)
+    content = b"\x11\x22\x33\x44" * (2 * size // 4)
+    return {
+        "empty": listed + END,
+        "pages": listed + END + page(0, b"a", size=size) + zero(size) + zero(0, b"b") + END,
+        "continue": listed + END + page(0, b"a", size=size) + END + zero(size) + END,
+        "flush": listed + zero(0, b"a") + u64(FLUSH) + zero(3 * size) + END,
+        "list-again": listed + page(0, b"b", size=size) + listed + zero(0, b"b") + END,
+        "runs": listed + END + run(ZERO, 0, 4 * size, b"a") +
+        run(FULL_PAGE, size, 2 * size, b"b", content) + run(ZERO, 0, 3 * size) + END,
+    }
+
+
+def ram_seeds():
+    for shift, size in enumerate((1024, 4096, 16384, 65536)):
+        if size > 4096:
+            continue
+        for option in (0x00, 0x04, 0x14, 0x24):
+            for title, body in bodies(size).items():
+                yield f"{title}-{size}-{option:02x}", u8(shift | option) + body
+        yield f"resize-{size}", u8(shift | 0x40) + bodies(size, used=6)["pages"]
+        yield f"ignored-{size}", u8(shift | 0x88) + bodies(size, address=0x1000)["empty"]
+        yield f"announced-{size}", (u8(shift | 0x20) + block_list((b"new", 2 * size)) +
+                                    page(size, b"new", size=size) + END)
+
+
+# ---- whole streams ---------------------------------------------------------------------------
+
+
+def header(machine, subsections=b""):
+    return b"QEVM" + u32(3) + u8(7) + u32(len(machine)) + machine + subsections
+
+
+def subsection(text, fields):
+    return u8(5) + name(text) + u32(1) + fields
+
+
+def section(kind, body, number=2, text=b"ram", version=4):
+    head = name(text) + u32(0) + u32(version) if kind in (1, 4) else b""
+    return u8(kind) + u32(number) + head + body + u8(0x7e) + u32(number)
+
+
+def ram(used=2, other=1, address=None):
+    listed = block_list((b"a", used * PAGE), (b"b", other * PAGE), address=address)
+    return (section(1, listed + END) + section(2, zero(0, b"a") + END) +
+            section(3, page(PAGE) + END))
+
+
+DEVICE = section(4, u64(5) + b"state", 3, b"cpu", 1)
+QEMU_DEVICE = section(4, b"four", 3, b"cpu", 1)
+DESCRIPTION = u8(6) + u32(2) + b"{}"
+
+
+def outer_seeds():
+    native = header(b"ramsync") + command(OFFER, features())
+    resolve = header(b"ramsync") + command(RESOLVE, SESSION + u8(1))
+    discard = header(b"ramsync") + command(RESOLVE, SESSION + u8(2))
+    whole = native + ram() + DEVICE + command(CHECK)
+    one_way = header(b"ramsync") + command(OFFER, features(two_way=False))
+    qemu = header(b"pc-i440fx-7.2")
+    capability = subsection(b"configuration/capabilities", u32(1) + name(b"x-ignore-shared"))
+    bits = subsection(b"configuration/target-page-bits", u32(16))
+    uuid = subsection(b"configuration/uuid", bytes(16))
+    yield "two-way", u8(0x01) + whole + command(COMMIT)
+    yield "two-way-asked-again", u8(0x01) + whole + command(COMMIT) + resolve
+    yield "two-way-announced", u8(0x13) + whole + command(COMMIT)
+    yield "two-way-no-resume", u8(0x41) + whole + command(COMMIT)
+    yield "two-way-doubt", u8(0x01) + whole
+    yield "two-way-doubt-decree", u8(0x81) + whole
+    yield "two-way-doubt-settled", u8(0x01) + whole + u8(8) + message(0) + resolve
+    yield "two-way-doubt-discarded", u8(0x01) + whole + u8(8) + message(0) + discard
+    yield "two-way-no-end", u8(0x01) + native + section(1, END) + command(CHECK)
+    yield "one-way", u8(0x00) + one_way + ram() + DEVICE + u8(0)
+    yield "one-way-unknown-feature", (u8(0) + header(b"ramsync") +
+                                      command(OFFER, features(False) + feature(99, b"new")))
+    yield "qemu", u8(0x00) + qemu + ram() + QEMU_DEVICE + u8(0) + DESCRIPTION
+    yield "qemu-announced", u8(0x10) + qemu + ram() + QEMU_DEVICE + u8(0)
+    yield "qemu-resized", u8(0x00) + qemu + ram(other=3) + u8(0)
+    yield "qemu-uuid", u8(0x00) + header(b"pc", uuid) + ram() + u8(0)
+    yield "qemu-return-path", (u8(0x01) + qemu + command(1) + command(2, u32(7)) + ram() +
+                               command(11) + QEMU_DEVICE + u8(0))
+    yield "qemu-snapshot", (u8(0x00) + qemu + section(1, block_list((b"a", 2 * PAGE),
+                            (b"b", PAGE)) + END) + QEMU_DEVICE + u8(0))
+    yield "qemu-no-devices", u8(0x20) + qemu + ram() + QEMU_DEVICE + u8(0)
+    yield "big-pages", (u8(0x08) + header(b"virt", bits) +
+                        section(1, block_list((b"a", 1 << 17), (b"b", 1 << 16)) + END) +
+                        section(3, zero(0, b"a") + END) + u8(0))
+    yield "ignored", (u8(0x04) + header(b"pc", capability) +
+                      section(1, block_list((b"a", 2 * PAGE), (b"b", PAGE), address=0x1000) + END) +
+                      section(3, zero(0, b"a") + END) + u8(0))
+    yield "partial-device", (u8(0x01) + native + ram() +
+                             section(4, u64(5) + b"state", 3, b"xyz", 1))
+
+
+def return_path_seeds():
+    accept = message(ACCEPT, features())
+    good = accept + message(READY) + message(RUNNING)
+    for option in range(16):
+        yield f"good-{option}", u8(option) + good
+    yield "no-runs", u8(0) + message(ACCEPT, features(runs=False)) + message(READY)
+    yield "no-handover", u8(0) + message(ACCEPT, features(two_way=False))
+    yield "another-session", u8(0) + message(ACCEPT, features().replace(SESSION, bytes(16)))
+    yield "unknown-feature", u8(0) + message(ACCEPT, features() + feature(99, b"new"))
+    yield "failed-first", u8(0) + message(FAILED, b"no memory")
+    yield "failed-later", u8(0) + accept + message(FAILED, b"region a is unknown here")
+    yield "failed-at-last", u8(0) + accept + message(READY) + message(FAILED, b"no")
+    yield "doubt", u8(0) + accept + message(READY)
+    yield "doubt-run", u8(8) + accept + message(READY)
+    yield "doubt-settled", u8(0) + accept + message(READY) + message(1) + message(RUNNING)
+    yield "doubt-discarded", u8(0) + accept + message(READY) + message(1) + message(FAILED, b"gone")
+    yield "failed-settled", u8(2) + accept + message(FAILED, b"discarded")
+    yield "failed-and-runs", u8(2) + accept + message(RUNNING)
+
+
+# ---- small things ----------------------------------------------------------------------------
+
+
+def record_seeds():
+    for option in (1, 5, 0x0d, 0, 3):
+        for title, data in {
+                "zero": zero(PAGE, b"pc.ram"), "page": page(PAGE, b"pc.ram", size=1),
+                "zero-continue": zero(PAGE), "run": run(ZERO, 0, 1 << 20, b"pc.ram"),
+                "page-run": run(FULL_PAGE, 0, 1 << 16), "end": END, "flush": u64(FLUSH),
+                "list": u64(1 << 20 | LIST), "entry": name(b"pc.ram") + u64(1 << 20) + u64(0),
+                "xbzrle": u64(0x40 | CONTINUE), "pair": u64(0x0a), "features": features(),
+                "unknown": feature(99, b"new") + features(False), "twice": features() * 2,
+        }.items():
+            yield f"{title}-{option}", u8(option) + data
+
+
+def address_seeds():
+    for number, text in enumerate((
+            "tcp:localhost:4444", "tcp::0", "tcp:[::1]:65535", "tcp:1.2.3.4:65536", "tcp:[]:1",
+            "tcp:::1:5", "tcp:host", "tcp:host:", "tcp:host:+1", "tcp:[::1]5", "unix:/tmp/socket",
+            "unix:", "unix:" + "x" * 108, "fd:0", "fd:2147483648", "fd:-1", "exec:cat > file",
+            "exec:", "file:/tmp/ram", "file:", "http://host", "", "tcp:" + "h" * 256 + ":1")):
+        yield f"{number:02}", text.encode()
+
+
+def main():
+    for target, seeds in (("outer", outer_seeds()), ("ram_body", ram_seeds()),
+                          ("record", record_seeds()), ("return_path", return_path_seeds()),
+                          ("address", address_seeds())):
+        directory = os.path.join(sys.argv[1], target)
+        os.makedirs(directory, exist_ok=True)
+        for title, data in seeds:
+            with open(os.path.join(directory, title), "wb") as file:
+                file.write(data)
+
+
+if __name__ == "__main__":
+    main()
