@@ -1,0 +1,442 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Random migrations of random guests over random connections, back and forth, under writers that
+ * never rest: at the switchover the destination's memory is the source's, byte for byte.
+ *
+ * Each case comes from its seed alone, as far as threads allow. RS_TEST_SEED=N runs case N only,
+ * RS_TEST_CASES=N that many of them, and RS_TEST_LONG=1 tens of thousands.
+ */
+#include "base/tsan.h"
+#include "link.h"
+#include "support/transfer.h"
+
+#include <inttypes.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <cmocka.h>
+
+#ifdef RS_TSAN
+#define CASES 100u
+#else
+#define CASES 300u
+#endif
+#define CASES_LONG 20000u
+/* A busy machine runs fewer cases, but not fewer than some. */
+#define ENOUGH_SECONDS 40
+#define CASES_AT_LEAST 50u
+
+enum form { FORM_NATIVE, FORM_QEMU, FORM_HANDLERS, FORMS };
+
+/* One migration of a case. */
+struct hop {
+	enum form form;
+	enum link_kind link;
+	struct guest *from;
+	struct guest *to;
+	unsigned passes; /* after which the writers make a break; 0: never */
+	unsigned seen;   /* passes so far */
+	bool unlimited;  /* lift max-bandwidth at the last of these passes */
+	char text[256];  /* what differed at the switchover */
+	struct transfer transfer;
+};
+
+static bool userfaultfd_works(void)
+{
+	const struct guest_spec spec = {
+		.page_bytes = 4096,
+		.region_count = 1,
+		.regions = { { .kind = GUEST_PRIVATE,
+			       .used_bytes = 4096,
+			       .logs = GUEST_LOG_USERFAULTFD } },
+	};
+	struct guest_world world = { 0 };
+	struct guest *guest = guest_create_source(&spec, &world);
+	struct rs_stream *stream;
+	bool works;
+
+	assert_non_null(guest);
+	assert_int_equal(rs_stream_to_memory(1 << 20, &stream), 0);
+	works = rs_save_setup(guest->state, stream) == 0;
+	rs_save_cleanup(guest->state);
+	rs_stream_close(stream, NULL);
+	guest_destroy(guest);
+	return works;
+}
+
+/* ---- random guests ------------------------------------------------------------------------- */
+
+static uint32_t random_page_bytes(struct test_random *random)
+{
+	static const uint32_t sizes[] = { 4096, 4096, 4096, 16384, 16384, 65536, 65536, 1024 };
+
+	return sizes[test_random_below(random, sizeof(sizes) / sizeof(sizes[0]))];
+}
+
+static enum guest_kind random_kind(struct test_random *random)
+{
+	if (test_random_one_in(random, 100))
+		return GUEST_HUGETLB;
+	return (enum guest_kind)test_random_below(random, GUEST_HUGETLB);
+}
+
+static unsigned random_logs(struct test_random *random, enum guest_kind kind, bool userfaultfd)
+{
+	unsigned logs = 0;
+
+	if (userfaultfd && kind != GUEST_PRIVATE_FILE && test_random_one_in(random, 2))
+		logs |= GUEST_LOG_USERFAULTFD;
+	if (test_random_one_in(random, 2))
+		logs |= GUEST_LOG_SHADOW;
+	if (test_random_one_in(random, 2))
+		logs |= GUEST_LOG_SHADOW_CLEAR;
+	if (test_random_one_in(random, 4))
+		logs |= GUEST_LOG_SHADOW_RANGES;
+	return logs;
+}
+
+/* Any number of pages from one to some hundreds, small ones as likely as large ones. */
+static uint64_t random_bytes(struct test_random *random, uint32_t page_bytes)
+{
+	uint64_t limit = 1 + ((1u << 20) / page_bytes >> test_random_below(random, 10));
+
+	return (1 + test_random_below(random, limit)) * page_bytes;
+}
+
+static void random_region(struct test_random *random, uint32_t page_bytes, bool userfaultfd,
+			  struct guest_region_spec *from, struct guest_region_spec *to)
+{
+	static const unsigned filled[] = { 0, 2, 50, 90, 100 };
+	uint64_t granule_bytes = 1024ull << 2 * test_random_below(random, 4);
+	uint64_t bytes = random_bytes(random, page_bytes);
+
+	*from = (struct guest_region_spec){
+		.kind = random_kind(random),
+		.granule_bytes = granule_bytes,
+		.filled_percent = filled[test_random_below(random, 5)],
+	};
+	*to = *from;
+	if (test_random_one_in(random, 3))
+		to->kind = random_kind(random);
+	from->logs = random_logs(random, from->kind, userfaultfd);
+	to->logs = random_logs(random, to->kind, userfaultfd);
+	if (test_random_one_in(random, 2))
+		to->flags |= RS_REGION_FRESH;
+	to->announced = test_random_one_in(random, 8);
+	from->used_bytes = to->used_bytes = from->max_bytes = to->max_bytes = bytes;
+	if (to->announced || !test_random_one_in(random, 6))
+		return;
+	to->flags |= RS_REGION_RESIZABLE;
+	to->used_bytes = random_bytes(random, page_bytes);
+	to->max_bytes = bytes > to->used_bytes ? bytes : to->used_bytes;
+}
+
+static void random_specs(struct test_random *random, bool userfaultfd, struct guest_spec *from,
+			 struct guest_spec *to)
+{
+	*from = (struct guest_spec){
+		.page_bytes = random_page_bytes(random),
+		.region_count = 1 + (unsigned)test_random_below(random, 5),
+		.writers = (unsigned)test_random_below(random, 4),
+		.burst = (unsigned)test_random_below(random, 200),
+		.seed = test_random_next(random),
+	};
+	*to = *from;
+	to->seed++;
+	for (unsigned i = 0; i < from->region_count; i++)
+		random_region(random, from->page_bytes, userfaultfd, &from->regions[i],
+			      &to->regions[i]);
+}
+
+/* ---- random ways --------------------------------------------------------------------------- */
+
+static void set_number(struct guest *guest, const char *name, uint64_t value)
+{
+	char text[32];
+
+	snprintf(text, sizeof(text), "%" PRIu64, value);
+	assert_int_equal(rs_param_set(guest->state, name, text), 0);
+}
+
+static uint64_t total_bytes(const struct guest *guest)
+{
+	uint64_t total = 0;
+
+	for (unsigned i = 0; i < guest->spec.region_count; i++)
+		total += guest->regions[i].spec.used_bytes;
+	return total;
+}
+
+static void random_params(struct test_random *random, struct hop *hop)
+{
+	static const uint64_t downtimes[] = { 0, 1, 300, 2000000 };
+	struct guest *from = hop->from;
+	uint64_t bandwidth = 0;
+
+	if (test_random_one_in(random, 20))
+		bandwidth = total_bytes(from) * 10;
+	else if (test_random_one_in(random, 2))
+		bandwidth = 128u << 20;
+	set_number(from, "max-bandwidth", bandwidth);
+	set_number(from, "downtime-limit", downtimes[test_random_below(random, 4)]);
+	set_number(from, "x-clear-bitmap-shift", 6 + test_random_below(random, 3));
+	set_number(from, "stall-timeout", 60000);
+	set_number(hop->to, "stall-timeout", 60000);
+	assert_int_equal(rs_param_set(from->state, "machine", hop->form == FORM_QEMU ? "pc" : ""),
+			 0);
+}
+
+static void random_hop(struct test_random *random, struct hop *hop)
+{
+	hop->form = (enum form)test_random_below(random, FORMS);
+	hop->link = (enum link_kind)test_random_below(random, LINK_KINDS);
+	hop->passes = 1 + (unsigned)test_random_below(random, 5);
+	hop->unlimited = test_random_one_in(random, 2);
+	random_params(random, hop);
+	/* Writers that never rest need some patience of the guest's owner, or none at all to find.
+	 */
+	if (test_random_one_in(random, 12) && hop->form != FORM_HANDLERS) {
+		hop->passes = 0;
+		set_number(hop->from, "downtime-limit", 2000000);
+	}
+}
+
+/* ---- one migration ------------------------------------------------------------------------- */
+
+static void count_pass(struct hop *hop)
+{
+	/* The last pass comes after the stop. */
+	if (hop->from->spec.writers == 0 && hop->from->running)
+		guest_write(hop->from, 20);
+	if (++hop->seen != hop->passes)
+		return;
+	atomic_store(&hop->from->quiet, true);
+	hop->from->hook = NULL;
+	if (hop->unlimited)
+		set_number(hop->from, "max-bandwidth", 0);
+}
+
+static int out_hook(void *opaque, struct guest *guest, enum guest_moment moment)
+{
+	(void)guest;
+	if (moment == GUEST_PASS)
+		count_pass(opaque);
+	return 0;
+}
+
+/* The switchover: the source is stopped, the destination complete and about to run. */
+static int in_hook(void *opaque, struct guest *guest, enum guest_moment moment)
+{
+	struct hop *hop = opaque;
+
+	if (moment != GUEST_RESUMES)
+		return 0;
+	if (hop->from->running)
+		snprintf(hop->text, sizeof(hop->text), "the source still runs");
+	else
+		guest_compare(hop->from, guest, hop->text, sizeof(hop->text));
+	if (hop->form == FORM_HANDLERS)
+		guest_copy_numbers(guest, hop->from);
+	return 0;
+}
+
+/* The handlers, with the simplest framing: a byte before each body. */
+enum { NO_BODY, A_BODY };
+
+static int handlers_iterate(struct guest *guest, struct rs_stream *stream)
+{
+	uint64_t left = 1, postcopy;
+	int result = 0;
+
+	while (result >= 0 && left > 0) {
+		rs_stream_put_u8(stream, A_BODY);
+		result = rs_save_iterate(guest->state, stream);
+		if (result == 0)
+			result = rs_save_throttle(guest->state, stream);
+		if (result < 0)
+			break;
+		result = rs_save_pending(guest->state, RS_PENDING_ESTIMATE, &left, NULL);
+		if (result < 0 || left > 0)
+			continue;
+		result = rs_save_pending(guest->state, RS_PENDING_EXACT, &left, &postcopy);
+		if (guest->hook != NULL)
+			guest->hook(guest->hook_opaque, guest, GUEST_PASS);
+	}
+	return result;
+}
+
+static int handlers_out(struct guest *guest, struct rs_stream *stream)
+{
+	int result;
+
+	rs_stream_put_u8(stream, A_BODY);
+	result = rs_save_setup(guest->state, stream);
+	if (result == 0)
+		result = handlers_iterate(guest, stream);
+	if (result >= 0)
+		result = guest_stop(guest);
+	if (result == 0) {
+		rs_stream_put_u8(stream, A_BODY);
+		result = rs_save_complete(guest->state, stream);
+	}
+	rs_save_cleanup(guest->state);
+	rs_stream_put_u8(stream, NO_BODY);
+	return result != 0 ? result : rs_stream_flush(stream);
+}
+
+static int handlers_in(struct guest *guest, struct rs_stream *stream)
+{
+	int result = rs_load_setup(guest->state, &guest_load_ops, guest);
+
+	while (result == 0 && rs_stream_get_u8(stream) == A_BODY)
+		result = rs_load(guest->state, stream, RS_RAM_SECTION_VERSION);
+	rs_load_cleanup(guest->state);
+	if (result == 0)
+		result = rs_stream_error(stream, NULL);
+	return result != 0 ? result : guest_resume(guest);
+}
+
+static void run_hop(struct hop *hop, struct test_random *random)
+{
+	bool handlers = hop->form == FORM_HANDLERS;
+	struct transfer *transfer = &hop->transfer;
+	struct link link;
+
+	assert_int_equal(link_open(&link, hop->link, random), 0);
+	hop->from->hook = out_hook;
+	hop->to->hook = in_hook;
+	hop->from->hook_opaque = hop->to->hook_opaque = hop;
+	atomic_store(&hop->from->quiet, false);
+	atomic_store(&hop->to->quiet, false);
+	transfer_end_start(&transfer->out, hop->from, link.out,
+			   handlers ? handlers_out : transfer_out);
+	if (hop->link == LINK_FILE) {
+		transfer_end_join(&transfer->out);
+		assert_int_equal(link_open_reader(&link), 0);
+	}
+	transfer_end_start(&transfer->in, hop->to, link.in, handlers ? handlers_in : transfer_in);
+	transfer_end_join(&transfer->in);
+	if (hop->link != LINK_FILE)
+		transfer_end_join(&transfer->out);
+}
+
+/* ---- what must hold ------------------------------------------------------------------------ */
+
+static const char *const form_names[] = {
+	[FORM_NATIVE] = "native",
+	[FORM_QEMU] = "qemu",
+	[FORM_HANDLERS] = "handlers",
+};
+
+static void check_end(const struct transfer_end *end, const char *which, char *text, size_t bytes)
+{
+	if (end->result != 0 && text[0] == '\0')
+		snprintf(text, bytes, "the %s returned %d: %s", which, end->result,
+			 end->error.text);
+}
+
+static void check_hop(struct hop *hop, char *text, size_t bytes)
+{
+	check_end(&hop->transfer.out, "source", text, bytes);
+	check_end(&hop->transfer.in, "destination", text, bytes);
+	if (text[0] == '\0')
+		snprintf(text, bytes, "%s", hop->text);
+	if (text[0] == '\0' && (hop->from->running || !hop->to->running))
+		snprintf(text, bytes, "the guest runs at the wrong end");
+	if (text[0] == '\0' && atomic_load(&hop->from->world->both))
+		snprintf(text, bytes, "both ends ran");
+	if (text[0] == '\0' && hop->form != FORM_HANDLERS && hop->to->devices_loaded == 0)
+		snprintf(text, bytes, "no device state came");
+	if (text[0] == '\0')
+		guest_fault(hop->from, text, bytes);
+	if (text[0] == '\0')
+		guest_fault(hop->to, text, bytes);
+}
+
+/* What the destination's writers find. */
+static void check_afterwards(struct guest *guest, char *text, size_t bytes)
+{
+	guest_let_write(guest, 50);
+	if (text[0] == '\0')
+		guest_fault(guest, text, bytes);
+}
+
+static unsigned run_case(uint64_t seed, bool userfaultfd)
+{
+	struct test_random random = { test_mix(seed + 1) };
+	struct guest_world world = { 0 };
+	struct guest_spec specs[2];
+	struct guest *guests[2];
+	unsigned hops = 1 + (unsigned)test_random_below(&random, 3), done = 0;
+	char text[768] = "";
+
+	random_specs(&random, userfaultfd, &specs[0], &specs[1]);
+	guests[0] = guest_create_source(&specs[0], &world);
+	guests[1] = guest_create_destination(&specs[1], &world);
+	assert_true(guests[0] != NULL && guests[1] != NULL);
+	while (done < hops && text[0] == '\0') {
+		struct hop hop = { .from = guests[done % 2], .to = guests[1 - done % 2] };
+
+		random_hop(&random, &hop);
+		run_hop(&hop, &random);
+		check_hop(&hop, text, sizeof(text));
+		if (text[0] != '\0')
+			print_error("case %" PRIu64 ", migration %u of %u: %s over %s, pages of "
+				    "%u, %u writers\n",
+				    seed, done + 1, hops, form_names[hop.form],
+				    link_kind_name(hop.link), specs[0].page_bytes,
+				    specs[0].writers);
+		done++;
+		if (text[0] == '\0')
+			check_afterwards(hop.to, text, sizeof(text));
+	}
+	guest_destroy(guests[0]);
+	guest_destroy(guests[1]);
+	if (text[0] != '\0')
+		fail_msg("%s (RS_TEST_SEED=%" PRIu64 " repeats it)", text, seed);
+	return done;
+}
+
+static uint64_t number_from(const char *name, uint64_t otherwise)
+{
+	const char *text = getenv(name);
+
+	return text != NULL ? strtoull(text, NULL, 0) : otherwise;
+}
+
+static void memory_is_the_same_at_the_switchover(void **state)
+{
+	bool userfaultfd = userfaultfd_works();
+	uint64_t cases =
+	    number_from("RS_TEST_CASES", getenv("RS_TEST_LONG") != NULL ? CASES_LONG : CASES);
+	bool patient = getenv("RS_TEST_LONG") != NULL || getenv("RS_TEST_CASES") != NULL;
+	uint64_t seed = number_from("RS_TEST_SEED", 0), end = seed + cases;
+	time_t start = time(NULL);
+	unsigned migrations = 0;
+
+	(void)state;
+	if (!userfaultfd)
+		print_message("no userfaultfd dirty log here: without it\n");
+	if (getenv("RS_TEST_SEED") != NULL && getenv("RS_TEST_CASES") == NULL)
+		end = seed + 1;
+	for (uint64_t first = seed; seed < end; seed++) {
+		migrations += run_case(seed, userfaultfd);
+		if (!patient && seed - first >= CASES_AT_LEAST &&
+		    time(NULL) - start > ENOUGH_SECONDS)
+			break;
+	}
+	print_message("%u migrations\n", migrations);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(memory_is_the_same_at_the_switchover),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
