@@ -26,13 +26,16 @@
 #define OPTION_DECREE 0x80
 
 #define REGIONS 3
-#define ROOM_BYTES (4u * 65536u)
+#define ROOM_PAGES 4u
+#define SMALL_PAGE 4096u
+#define BIG_PAGE 65536u
 
-static struct guarded_memory memories[REGIONS];
+static struct guarded_memory small[REGIONS], big[REGIONS];
 
 struct vm {
 	struct rs_state *state;
 	unsigned options;
+	struct guarded_memory *memories; /* of this page size */
 	int region_count;
 	uint64_t max_bytes[REGIONS];
 	int resumes; /* calls that were answered well */
@@ -44,14 +47,14 @@ static void add_region(struct vm *vm, const char *name, uint64_t used, uint64_t 
 	const struct rs_region_config config = {
 		.size = sizeof(config),
 		.name = name,
-		.host = memories[index].data,
+		.host = vm->memories[index].data,
 		.used_bytes = used,
 		.max_bytes = max,
 		.guest_address = 0x1000,
 		.flags = flags,
 	};
 
-	guarded_memory_reset(&memories[index], max);
+	guarded_memory_reset(&vm->memories[index], max);
 	vm->max_bytes[index] = max;
 	CHECK(rs_region_add(vm->state, &config, NULL) == 0);
 }
@@ -60,7 +63,7 @@ static int announced(void *opaque, const char *name, uint64_t used_bytes)
 {
 	struct vm *vm = opaque;
 
-	if (vm->region_count == REGIONS || used_bytes > ROOM_BYTES)
+	if (vm->region_count == REGIONS || used_bytes > vm->memories[0].room)
 		return -ENOSPC;
 	add_region(vm, name, used_bytes, used_bytes, RS_REGION_FRESH);
 	return 0;
@@ -99,11 +102,13 @@ static void on_event(void *opaque, const struct rs_event *event)
 static void open_vm(struct vm *vm, unsigned options)
 {
 	const struct rs_state_config config = { .size = sizeof(config),
-						.target_page_bytes =
-						    options & OPTION_BIG_PAGES ? 65536 : 4096 };
+						.target_page_bytes = options & OPTION_BIG_PAGES
+									 ? BIG_PAGE
+									 : SMALL_PAGE };
 	uint32_t page = config.target_page_bytes;
 
-	*vm = (struct vm){ .options = options };
+	*vm =
+	    (struct vm){ .options = options, .memories = options & OPTION_BIG_PAGES ? big : small };
 	CHECK(rs_state_create(&config, &vm->state) == 0);
 	if (options & OPTION_IGNORE_SHARED)
 		CHECK(rs_param_set(vm->state, "x-ignore-shared", "on") == 0);
@@ -201,8 +206,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 
 	if (bytes == 0)
 		return 0;
-	for (int i = 0; i < REGIONS && memories[i].data == NULL; i++)
-		CHECK(guarded_memory_init(&memories[i], ROOM_BYTES) == 0);
+	for (int i = 0; i < REGIONS && small[i].data == NULL; i++) {
+		CHECK(guarded_memory_init(&small[i], ROOM_PAGES * SMALL_PAGE) == 0);
+		CHECK(guarded_memory_init(&big[i], ROOM_PAGES * BIG_PAGE) == 0);
+	}
 	open_vm(&vm, data[0]);
 	peer_init(&peer, data + 1, bytes - 1, vm.options & OPTION_SHORT_READS ? 7 : 0);
 	run(&vm, &peer);
@@ -211,7 +218,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 	settle(&vm);
 	check_idle(&vm);
 	for (int i = 0; i < vm.region_count; i++)
-		CHECK(guarded_memory_intact(&memories[i], vm.max_bytes[i]));
+		CHECK(guarded_memory_intact(&vm.memories[i], vm.max_bytes[i]));
 	rs_state_destroy(vm.state);
 	peer_fini(&peer);
 	return 0;

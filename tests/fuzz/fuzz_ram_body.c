@@ -25,22 +25,28 @@
 #define REGION_PAGES 4
 #define MAX_PAGES 6
 #define PAGE_MAX 65536u
+#define PAGE_SIZES 4
 #define IGNORED_ADDRESS 0x1000u
 
 /* Made once; each run begins with reset memory. */
-static struct guarded_memory memories[MODEL_REGIONS];
+static struct guarded_memory memories[PAGE_SIZES][MODEL_REGIONS];
 static uint8_t *shadows[MODEL_REGIONS];
 
 struct loader {
 	struct rs_state *state;
+	struct guarded_memory *memories; /* of this page size */
 	struct ram_model model;
 	unsigned options;
 };
 
+static const uint32_t page_sizes[PAGE_SIZES] = { 1024, 4096, 16384, PAGE_MAX };
+
 static void make_memory(void)
 {
 	for (int i = 0; i < MODEL_REGIONS && shadows[i] == NULL; i++) {
-		CHECK(guarded_memory_init(&memories[i], MAX_PAGES * PAGE_MAX) == 0);
+		for (int size = 0; size < PAGE_SIZES; size++)
+			CHECK(guarded_memory_init(&memories[size][i],
+						  MAX_PAGES * page_sizes[size]) == 0);
 		shadows[i] = malloc(MAX_PAGES * PAGE_MAX);
 		CHECK(shadows[i] != NULL);
 	}
@@ -50,30 +56,31 @@ static int add_region(struct loader *loader, const char *name, uint64_t used, ui
 		      uint32_t flags)
 {
 	int index = loader->model.region_count++;
+	struct guarded_memory *memory = &loader->memories[index];
 	struct model_region *region = &loader->model.regions[index];
 	struct rs_region_config config = {
 		.size = sizeof(config),
 		.name = name,
-		.host = memories[index].data,
+		.host = memory->data,
 		.used_bytes = used,
 		.max_bytes = max,
 		.guest_address = IGNORED_ADDRESS,
 		.flags = flags,
 	};
 
-	guarded_memory_reset(&memories[index], max);
+	guarded_memory_reset(memory, max);
 	/* A page with content, one that was written and is zero, holes. */
 	if (!(flags & RS_REGION_FRESH)) {
 		uint32_t page = loader->model.page_bytes;
 
-		memset(memories[index].data, 0x5a, page);
-		memset(memories[index].data + 3 * page, 0xa5, page);
-		memories[index].data[page] = 0;
+		memset(memory->data, 0x5a, page);
+		memset(memory->data + 3 * page, 0xa5, page);
+		memory->data[page] = 0;
 	}
 	snprintf(region->name, sizeof(region->name), "%s", name);
 	region->bytes = shadows[index];
 	region->used = used;
-	memcpy(region->bytes, memories[index].data, max);
+	memcpy(region->bytes, memory->data, max);
 	return rs_region_add(loader->state, &config, NULL);
 }
 
@@ -90,11 +97,11 @@ static int announced(void *opaque, const char *name, uint64_t used_bytes)
 
 static void open_state(struct loader *loader, uint8_t options)
 {
-	static const uint32_t page_sizes[] = { 1024, 4096, 16384, 65536 };
 	uint32_t page = page_sizes[options & OPTION_PAGE_SIZES];
 	const struct rs_state_config config = { .size = sizeof(config), .target_page_bytes = page };
 
-	*loader = (struct loader){ .options = options };
+	*loader = (struct loader){ .options = options,
+				   .memories = memories[options & OPTION_PAGE_SIZES] };
 	loader->model.page_bytes = page;
 	loader->model.last = -1;
 	loader->model.with_address = (options & OPTION_IGNORE_SHARED) != 0;
@@ -114,7 +121,8 @@ static bool intact(const struct loader *loader)
 		const struct rs_region *region =
 		    rs_region_find(loader->state, loader->model.regions[i].name);
 
-		if (region != NULL && !guarded_memory_intact(&memories[i], region->max_bytes))
+		if (region != NULL &&
+		    !guarded_memory_intact(&loader->memories[i], region->max_bytes))
 			return false;
 	}
 	return true;

@@ -41,8 +41,9 @@ void guarded_memory_reset(struct guarded_memory *memory, size_t used)
 
 bool guarded_memory_intact(const struct guarded_memory *memory, size_t used)
 {
-	for (size_t at = used; at < memory->room; at++)
-		if (memory->data[at] != CANARY)
-			return false;
-	return true;
+	const uint8_t *rest = memory->data + used;
+	size_t bytes = memory->room - used;
+
+	/* All of it is equal if each byte equals the next one. */
+	return bytes == 0 || (rest[0] == CANARY && memcmp(rest, rest + 1, bytes - 1) == 0);
 }
