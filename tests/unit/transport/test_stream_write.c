@@ -163,20 +163,28 @@ static void a_full_queue_flushes_itself(void **state)
 	rs_stream_put_u8(stream, 1);
 	assert_int_equal(probe.calls, 1);
 	assert_int_equal(probe.entries, RS_STREAM_QUEUE_MAX);
+	for (i = 1; i < RS_STREAM_QUEUE_MAX; i++)
+		rs_stream_put_ref(stream, memory + 2 * i, 1);
+	assert_int_equal(probe.calls, 1);
+	rs_stream_put_ref(stream, memory, 1);
+	assert_int_equal(probe.calls, 2);
+	assert_int_equal(probe.entries, RS_STREAM_QUEUE_MAX);
+	assert_int_equal(rs_stream_flush(stream), 0);
+	probe.calls = 0;
 
 	/* Bytes by reference. */
-	rs_stream_put_ref(stream, memory, RS_STREAM_FLUSH_BYTES - 2);
-	assert_int_equal(probe.calls, 1);
+	rs_stream_put_ref(stream, memory, RS_STREAM_FLUSH_BYTES - 1);
+	assert_int_equal(probe.calls, 0);
 	rs_stream_put_u8(stream, 1);
-	assert_int_equal(probe.calls, 2);
+	assert_int_equal(probe.calls, 1);
 	assert_int_equal(rs_stream_bytes_written(stream), probe.used);
 
 	/* The arena. */
 	for (i = 0; i < (int)RS_STREAM_ARENA_BYTES; i++)
 		rs_stream_put_u8(stream, 1);
-	assert_int_equal(probe.calls, 2);
+	assert_int_equal(probe.calls, 1);
 	rs_stream_put_u8(stream, 1);
-	assert_int_equal(probe.calls, 3);
+	assert_int_equal(probe.calls, 2);
 	release(stream, &probe);
 	free(memory);
 }
