@@ -101,8 +101,10 @@ struct guest {
 	guest_hook *hook; /* set while nothing runs */
 	void *hook_opaque;
 
+	/* atomic */
+	_Atomic bool running;
+
 	/* the thread that migrates */
-	bool running;
 	enum rs_status status;
 	struct test_random random;
 	unsigned devices_loaded;
