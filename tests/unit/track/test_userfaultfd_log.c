@@ -394,6 +394,61 @@ static void no_write_is_lost_under_fire(void **state)
 	}
 }
 
+/*
+ * Blocks that get their first data while they are looked at. Each page is written once, so that
+ * what is missed once is never reported.
+ */
+enum { FRESH_BLOCKS = 256, FRESH_PAGES = 32 };
+
+static void *write_fresh_blocks(void *argument)
+{
+	struct writers *shared = argument;
+
+	for (size_t block = 0; block < FRESH_BLOCKS; block++)
+		for (size_t page = 0; page < FRESH_PAGES; page++)
+			write_page(&shared->memory, block * (HUGE_BYTES / host_page) + page);
+	atomic_store_explicit(&shared->done, true, memory_order_release);
+	return NULL;
+}
+
+static void fill_fresh_blocks(struct writers *shared, const char *name)
+{
+	struct tracked_region tracked;
+	pthread_t thread;
+	bool done = false;
+
+	track(&tracked, &shared->memory);
+	start(&tracked);
+	assert_int_equal(pthread_create(&thread, NULL, write_fresh_blocks, shared), 0);
+	while (!done) {
+		done = atomic_load_explicit(&shared->done, memory_order_acquire);
+		if (tracked_region_sync(&tracked) != 0)
+			fail_msg("sync: %s", tracked.error.text);
+	}
+	pthread_join(thread, NULL);
+	for (size_t block = 0; block < FRESH_BLOCKS; block++)
+		for (size_t page = 0; page < FRESH_PAGES; page++)
+			if (!rs_bitmap_test(&tracked.region->dirty,
+					    block * (HUGE_BYTES / host_page) + page))
+				fail_msg("%s: page %zu of block %zu is lost", name, page, block);
+	finish(&tracked);
+}
+
+static void no_write_is_lost_in_fresh_blocks(void **state)
+{
+	(void)state;
+	SKIP_UNLESS_SUPPORTED();
+	for (unsigned round = 0; round < 3; round++)
+		for (size_t k = 0; k < KINDS; k++) {
+			struct writers shared = {
+				.memory = kinds[k].map(FRESH_BLOCKS * (size_t)HUGE_BYTES),
+			};
+
+			fill_fresh_blocks(&shared, kinds[k].name);
+			unmap(&shared.memory);
+		}
+}
+
 static void no_write_is_lost_in_huge_pages(void **state)
 {
 	struct memory memory = map_anonymous(4 * (size_t)PAGES * host_page);
@@ -883,6 +938,7 @@ int main(void)
 		cmocka_unit_test(unmapped_shared_pages_are_not_forgotten),
 		cmocka_unit_test(swapping_loses_nothing),
 		cmocka_unit_test(no_write_is_lost_under_fire),
+		cmocka_unit_test(no_write_is_lost_in_fresh_blocks),
 		cmocka_unit_test(no_write_is_lost_in_huge_pages),
 		cmocka_unit_test_teardown(hugetlb_is_logged, release_huge_pages),
 		cmocka_unit_test(holes_take_no_page_tables),
