@@ -169,6 +169,32 @@ static void pages_are_read_in_place_with_what_follows(void **state)
 	free(memory);
 }
 
+static ssize_t end_at_once(void *opaque, const struct iovec *iov, int count)
+{
+	struct probe *probe = opaque;
+
+	(void)iov;
+	(void)count;
+	probe->calls++;
+	return 0;
+}
+
+/* On a terminal every look at the end takes a key press. */
+static void the_end_is_asked_for_once(void **state)
+{
+	const struct rs_stream_ops ops = { sizeof(ops), end_at_once, NULL, probe_shutdown, NULL };
+	struct probe probe = { 0 };
+	struct rs_stream *stream = NULL;
+
+	(void)state;
+	assert_int_equal(rs_stream_create(&ops, &probe, RS_STREAM_READ, &stream), 0);
+	assert_true(rs_stream_at_end(stream));
+	assert_true(rs_stream_at_end(stream));
+	assert_int_equal(rs_stream_skip(stream, 1), -ENODATA);
+	assert_int_equal(probe.calls, 1);
+	rs_stream_close(stream, NULL);
+}
+
 /* ---- any mixture --------------------------------------------------------------------------- */
 
 static uint64_t next_random(uint64_t *state)
@@ -321,6 +347,7 @@ int main(void)
 		cmocka_unit_test(a_stream_to_write_cannot_be_read),
 		cmocka_unit_test(peek_has_its_limits),
 		cmocka_unit_test(pages_are_read_in_place_with_what_follows),
+		cmocka_unit_test(the_end_is_asked_for_once),
 		cmocka_unit_test(every_mixture_of_calls_sees_the_same_bytes),
 		cmocka_unit_test(an_error_at_any_byte_is_told_once_it_is_reached),
 	};
