@@ -19,12 +19,24 @@ static int check_config(struct rs_state *state, const struct rs_region_config *c
 
 	if (name == NULL || *name == '\0' || strlen(name) >= RS_REGION_NAME_BYTES)
 		return rs_state_refuse(state, -EINVAL, "a region's name must have 1 to 255 bytes");
-	if (config->host == NULL || !rs_is_power_of_two(config->host_page_bytes) ||
-	    !rs_is_aligned((uintptr_t)config->host, (uint64_t)sysconf(_SC_PAGESIZE)))
+	if (!rs_is_power_of_two(config->host_page_bytes) ||
+	    config->host_page_bytes < (uint64_t)sysconf(_SC_PAGESIZE))
 		return rs_state_refuse(state, -EINVAL,
-				       "region %s: its host address is not aligned to a page, or "
-				       "its host page size is not a power of two",
-				       name);
+				       "region %s: %llu bytes are no size of a host page", name,
+				       (unsigned long long)config->host_page_bytes);
+	if (config->host == NULL ||
+	    !rs_is_aligned((uintptr_t)config->host, config->host_page_bytes))
+		return rs_state_refuse(state, -EINVAL,
+				       "region %s: its host address %p is not aligned to its host "
+				       "pages of %llu bytes",
+				       name, config->host,
+				       (unsigned long long)config->host_page_bytes);
+	if (!rs_is_aligned((uintptr_t)config->alias, config->host_page_bytes))
+		return rs_state_refuse(state, -EINVAL,
+				       "region %s: its alias %p is not aligned to its host pages "
+				       "of %llu bytes",
+				       name, config->alias,
+				       (unsigned long long)config->host_page_bytes);
 	if (config->used_bytes == 0 || !rs_is_aligned(config->used_bytes, page) ||
 	    config->max_bytes < config->used_bytes || !rs_is_aligned(config->max_bytes, page) ||
 	    config->max_bytes > UINTPTR_MAX - (uintptr_t)config->host)
@@ -54,9 +66,9 @@ static struct rs_region *region_new(struct rs_state *state, const struct rs_regi
 	region->name_bytes = (uint8_t)strlen(config->name);
 	memcpy(region->name, config->name, region->name_bytes);
 	region->host = config->host;
-	region->alias = config->alias;
+	region->has_alias = config->alias != NULL;
+	region->place = config->alias != NULL ? config->alias : config->host;
 	region->fd = config->flags & RS_REGION_HAS_FD ? config->fd : -1;
-	region->fd_offset = config->fd_offset;
 	region->max_bytes = config->max_bytes;
 	region->host_page_bytes = config->host_page_bytes;
 	region->guest_address = config->guest_address;
@@ -249,6 +261,21 @@ void rs_regions_destroy(struct rs_state *state)
 		region = next;
 	}
 	free(state->region_table);
+}
+
+int rs_regions_check_ignored(struct rs_state *state)
+{
+	struct rs_region *region;
+
+	if (rs_params_number(&state->params, RS_PARAM_X_IGNORE_SHARED) != 0)
+		return 0;
+	rs_region_for_each (state, region)
+		if (rs_region_has(region, RS_REGION_IGNORED))
+			rs_session_fail(state, -EINVAL,
+					"region %s is ignored, which needs the parameter "
+					"x-ignore-shared at both ends",
+					region->name);
+	return rs_session_code(state);
 }
 
 /* ---- what any thread may ask or say ---------------------------------------------------------- */

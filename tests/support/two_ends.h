@@ -37,9 +37,9 @@ void two_ends_connect(struct two_ends *ends, const struct fake_options *there,
 void two_ends_connect_one_way(struct two_ends *ends, const struct fake_options *there);
 
 /*
- * Run a whole migration: the destination in a thread of the library's, the source here. Its stream
- * is closed when it is done, so that the destination comes to an end in any case. Results are in
- * the ends. Journals begin anew.
+ * Run a whole migration: the destination in a thread of its own, the source here. Each closes its
+ * stream when it is done, so that the other comes to an end in any case. Results are in the
+ * ends. Journals begin anew.
  */
 void two_ends_migrate(struct two_ends *ends);
 
