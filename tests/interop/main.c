@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the scripts of this folder need of the library.
+ *
+ *	interop load STREAM DIRECTORY [options]
+ *		load the RAM of a QEMU stream through the handlers
+ *	interop receive STREAM DIRECTORY LENGTHS [options]
+ *		load all of it through the driver
+ *	interop rewrite STREAM DIRECTORY OUT [options]
+ *		load the RAM, and write the stream again with RAM sections of our own
+ *
+ * options:	rubbish			what is in the regions before is not zero
+ *		NAME BYTES ADDRESS	this region is ignored (x-ignore-shared)
+ *
+ * Prints what it found, as JSON.
+ */
+#include "interop/framing.h"
+#include "interop/receive.h"
+#include "interop/regions.h"
+#include "interop/rewrite.h"
+
+#include <ramsync/ramsync.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct tool {
+	struct regions regions;
+	struct framing framing;
+	struct rs_stream *stream;
+};
+
+static int load(struct tool *tool)
+{
+	const struct rs_load_ops ops = { .size = sizeof(ops),
+					 .region_announced = regions_announced };
+	int result = rs_load_setup(tool->regions.state, &ops, &tool->regions);
+
+	if (result == 0)
+		result = framing_load(&tool->framing, tool->regions.state, tool->stream);
+	rs_load_cleanup(tool->regions.state);
+	return result;
+}
+
+static int print(const struct tool *tool)
+{
+	struct rs_stats stats = { .size = sizeof(stats) };
+	int result = rs_stats_get(tool->regions.state, &stats);
+
+	printf("{\"machine\": \"%s\", \"bodies\": %d, \"zero\": %llu, \"page\": %llu, ",
+	       tool->framing.machine, tool->framing.bodies, (unsigned long long)stats.duplicate,
+	       (unsigned long long)stats.normal);
+	regions_print(&tool->regions);
+	printf("}\n");
+	return result;
+}
+
+static int take_options(struct tool *tool, int count, char **options)
+{
+	struct regions *regions = &tool->regions;
+
+	if (count == 1 && strcmp(options[0], "rubbish") == 0)
+		regions->rubbish = 1;
+	if (count != 3)
+		return count == 0 || regions->rubbish ? 0 : -EINVAL;
+	regions->ignored = options[0];
+	regions->ignored_address = strtoull(options[2], NULL, 0);
+	int result = rs_param_set(regions->state, "x-ignore-shared", "on");
+
+	return result != 0 ? result : regions_add_ignored(regions, strtoull(options[1], NULL, 0));
+}
+
+static int work(struct tool *tool, int count, char **words)
+{
+	const char *verb = words[1], *from = words[2];
+	int more = strcmp(verb, "load") == 0 ? 0 : 1, fd = open(from, O_RDONLY | O_CLOEXEC);
+	int result = fd < 0 ? -errno : rs_stream_from_fd(fd, RS_STREAM_READ, &tool->stream);
+
+	if (count < 4 + more || result != 0)
+		return result != 0 ? result : -EINVAL;
+	tool->regions.directory = words[3];
+	result = take_options(tool, count - 4 - more, words + 4 + more);
+	if (result != 0)
+		return result;
+	if (strcmp(verb, "receive") == 0)
+		result = receive(&tool->regions, tool->stream, words[4]);
+	else
+		result = load(tool);
+	/* Before another sequence resets the counters. */
+	if (result == 0)
+		result = print(tool);
+	if (result == 0 && strcmp(verb, "rewrite") == 0)
+		result = rewrite_ram(&tool->regions, &tool->framing, from, words[4]);
+	return result;
+}
+
+int main(int argc, char **argv)
+{
+	struct tool tool = { 0 };
+	struct rs_error error = { 0 };
+
+	if (argc < 4 || rs_state_create(NULL, &tool.regions.state) != 0) {
+		fprintf(stderr, "usage: interop load|receive|rewrite STREAM DIRECTORY ...\n");
+		return 2;
+	}
+	int result = work(&tool, argc, argv);
+
+	rs_error_get(tool.regions.state, RS_ERROR_OF_MIGRATION, &error);
+	if (result != 0)
+		fprintf(stderr, "%s: %s: %s\n", argv[1], strerror(-result), error.text);
+	rs_stream_close(tool.stream, NULL);
+	rs_state_destroy(tool.regions.state);
+	return result != 0;
+}
