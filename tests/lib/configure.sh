@@ -19,6 +19,7 @@ need_everything()
         need_cross_libc aarch64 arm64
         need_cross_libc s390x s390x
         need_program qemu-s390x-static qemu-user-static
+        need_program qemu-system-x86_64 qemu-system-x86
     fi
     if [ -n "$lint" ]; then
         need_program clang-tidy clang-tidy

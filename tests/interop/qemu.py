@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: MIT
+"""A real QEMU with the guest of the fixtures, driven through QMP."""
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import time
+
+from interop import FIXTURES, PATIENCE
+
+PROGRAM = shutil.which("qemu-system-x86_64")
+MACHINE = "pc-i440fx-7.2"
+# Two pages more than 64 MiB: QEMU before 9.0 loses writes without KVM if the length of its RAM is a
+# multiple of 64 pages.
+RAM_BYTES = (64 << 20) + 8192
+# The guest counts its passes here.
+PASSES_AT = 0x100000
+
+
+def why_not():
+    """Why no QEMU can be had, or None."""
+    if not PROGRAM:
+        return "there is no qemu-system-x86_64 here"
+    machines = subprocess.run([PROGRAM, "-machine", "help"], capture_output=True, text=True,
+                              check=False).stdout
+    if MACHINE not in machines:
+        return f"this QEMU has no machine {MACHINE}"
+    return None
+
+
+class Qemu:
+    """One QEMU; its RAM is a file, memory. With incoming it waits for a migration, paused."""
+
+    def __init__(self, folder, name, incoming=False):
+        self.memory = os.path.join(folder, f"{name}.ram")
+        address = os.path.join(folder, f"{name}.qmp")
+        words = [
+            PROGRAM, "-accel", "tcg", "-machine", f"{MACHINE},memory-backend=pc.ram",
+            "-m", f"{RAM_BYTES >> 10}K", "-object",
+            f"memory-backend-file,id=pc.ram,size={RAM_BYTES},mem-path={self.memory},share=on",
+            "-nodefaults", "-display", "none", "-qmp", f"unix:{address},server=on,wait=off",
+            "-drive", f"file={FIXTURES}/boot.img,format=raw,if=floppy,readonly=on", "-boot", "a",
+        ]
+        if incoming:
+            words += ["-S", "-incoming", "defer"]
+        self.log = open(os.path.join(folder, f"{name}.log"), "w+", encoding="utf-8")
+        self.process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=self.log,
+                                        stderr=self.log)
+        self.socket = self.connect(address)
+        self.lines = self.socket.makefile("r", encoding="utf-8")
+        self.lines.readline()
+        self.do("qmp_capabilities")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.lines.close()
+        self.socket.close()
+        self.process.kill()
+        self.process.wait()
+        self.log.close()
+
+    def said(self):
+        self.log.seek(0)
+        return self.log.read()
+
+    def connect(self, address):
+        end = time.monotonic() + PATIENCE
+        while time.monotonic() < end and self.process.poll() is None:
+            connection = socket.socket(socket.AF_UNIX)
+            connection.settimeout(PATIENCE)
+            try:
+                connection.connect(address)
+                return connection
+            except OSError:
+                connection.close()
+                time.sleep(0.02)
+        raise AssertionError(f"QEMU does not start: {self.said()}")
+
+    def do(self, command, **arguments):
+        request = {"execute": command, "arguments": arguments}
+        self.socket.sendall(json.dumps(request).encode())
+        while True:
+            line = self.lines.readline()
+            if not line:
+                raise AssertionError(f"QEMU is gone: {self.said()}")
+            answer = json.loads(line)
+            if "error" in answer:
+                raise AssertionError(f"{command}: {answer['error']['desc']}")
+            if "return" in answer:
+                return answer["return"]
+
+    def passes(self):
+        """How often the guest has gone over its memory."""
+        with open(self.memory, "rb") as file:
+            file.seek(PASSES_AT)
+            return int.from_bytes(file.read(4), "little")
+
+    def wait_passes(self, count):
+        end = time.monotonic() + PATIENCE
+        while self.passes() < count:
+            if time.monotonic() > end:
+                raise AssertionError(f"the guest stands still at pass {self.passes()}")
+            time.sleep(0.02)
+
+    def wait_migration(self, reached):
+        """Wait until reached(what query-migrate says) is true; returns that."""
+        end = time.monotonic() + PATIENCE
+        while True:
+            found = self.do("query-migrate")
+            if found.get("status") == "failed" or time.monotonic() > end:
+                raise AssertionError(f"{found}: {self.said()}")
+            if reached(found):
+                return found
+            time.sleep(0.02)
+
+    def migrate_live(self, path):
+        """Several rounds under a guest that writes faster than they pass, then the end."""
+        self.do("migrate-set-parameters", **{"max-bandwidth": 6 << 20, "downtime-limit": 1})
+        self.do("migrate", uri=f"exec:cat > {path}")
+        self.wait_migration(lambda found: found.get("ram", {}).get("dirty-sync-count", 0) >= 4)
+        self.do("migrate-set-parameters", **{"max-bandwidth": 64 << 20, "downtime-limit": 2000})
+        return self.wait_migration(lambda found: found.get("status") == "completed")
+
+    def load(self, path):
+        self.do("migrate-incoming", uri=f"exec:cat {path}")
+        self.wait_migration(lambda found: found.get("status") == "completed")
