@@ -1,0 +1,520 @@
+/* SPDX-License-Identifier: MIT */
+#include "ram/dirty_sync.h"
+
+#include "ram/page_cursor.h"
+#include "support/plain_region.h"
+#include "support/test_random.h"
+
+#include <errno.h>
+#include <setjmp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#define PAGE 4096ull
+#define PAGES 300u /* not whole words */
+#define ROOM_PAGES 400u
+
+/* A log that reports what it is told to, and keeps count of how it is called. */
+struct script {
+	int start_code, sync_code, clear_code;
+	const char *text; /* goes into the error */
+	/* what sync reports */
+	void (*report)(struct script *script, struct rs_dirty_sink *sink);
+	uint64_t offset, bytes;
+
+	unsigned starts, syncs, stops;
+	bool running;
+	unsigned clears[ROOM_PAGES]; /* of each page, since the last sync */
+	uint64_t clear_bytes_end;    /* of the last clear */
+};
+
+static struct rs_region *region;
+static uint8_t *memory;
+
+static int answer(const struct script *script, int code, struct rs_error *error)
+{
+	if (code != 0 && script->text != NULL)
+		snprintf(error->text, sizeof(error->text), "%s", script->text);
+	return code;
+}
+
+static int script_start(void *opaque, struct rs_region *of, void **cookie, struct rs_error *error)
+{
+	struct script *script = opaque;
+
+	assert_ptr_equal(of, region);
+	assert_false(script->running);
+	script->starts++;
+	if (script->start_code == 0)
+		script->running = true;
+	*cookie = &script->starts;
+	return answer(script, script->start_code, error);
+}
+
+static int script_sync(void *opaque, struct rs_region *of, void *cookie, struct rs_dirty_sink *sink,
+		       struct rs_error *error)
+{
+	struct script *script = opaque;
+
+	assert_ptr_equal(of, region);
+	assert_ptr_equal(cookie, &script->starts);
+	assert_true(script->running);
+	script->syncs++;
+	memset(script->clears, 0, sizeof(script->clears));
+	if (script->report != NULL)
+		script->report(script, sink);
+	return answer(script, script->sync_code, error);
+}
+
+static int script_clear(void *opaque, struct rs_region *of, void *cookie, uint64_t offset,
+			uint64_t bytes, struct rs_error *error)
+{
+	struct script *script = opaque;
+
+	assert_ptr_equal(of, region);
+	assert_ptr_equal(cookie, &script->starts);
+	assert_true(script->running);
+	assert_true(bytes > 0 && offset % PAGE == 0 && bytes % PAGE == 0);
+	assert_true(offset + bytes <= rs_region_used_bytes(of));
+	for (uint64_t page = offset / PAGE; page < (offset + bytes) / PAGE; page++)
+		script->clears[page]++;
+	script->clear_bytes_end = offset + bytes;
+	return answer(script, script->clear_code, error);
+}
+
+static void script_stop(void *opaque, struct rs_region *of, void *cookie)
+{
+	struct script *script = opaque;
+
+	assert_ptr_equal(of, region);
+	assert_ptr_equal(cookie, &script->starts);
+	assert_true(script->running);
+	script->running = false;
+	script->stops++;
+}
+
+static const struct rs_dirty_log_ops plain_ops = { sizeof(plain_ops), script_start, script_sync,
+						   NULL, script_stop };
+static const struct rs_dirty_log_ops clear_ops = { sizeof(clear_ops), script_start, script_sync,
+						   script_clear, script_stop };
+
+/* ---- fixture ------------------------------------------------------------------------------- */
+
+static void make_region(struct rs_state *state, uint32_t page_bytes)
+{
+	const struct rs_region_config config = {
+		.size = sizeof(config),
+		.name = "r",
+		.host = memory,
+		.used_bytes = (uint64_t)PAGES * page_bytes,
+		.max_bytes = (uint64_t)ROOM_PAGES * page_bytes,
+	};
+
+	assert_int_equal(rs_region_add(state, &config, &region), 0);
+}
+
+static int setup(void **state)
+{
+	memory = plain_memory_map(ROOM_PAGES * 65536ull);
+	*state = plain_state(4096);
+	make_region(*state, 4096);
+	rs_session_open(*state);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	rs_dirty_logs_stop(*state);
+	rs_session_close(*state);
+	rs_state_destroy(*state);
+	plain_memory_unmap(memory, ROOM_PAGES * 65536ull);
+	return 0;
+}
+
+static void add_log(struct script *script, const struct rs_dirty_log_ops *ops)
+{
+	/* Logs cannot come in the middle of a session. */
+	rs_session_close(region->state);
+	assert_int_equal(rs_region_add_dirty_log(region, ops, script), 0);
+	rs_session_open(region->state);
+}
+
+static uint64_t dirty_pages(const struct rs_state *state)
+{
+	return state->dirty_pages;
+}
+
+static void make_clean(struct rs_state *state)
+{
+	rs_bitmap_clear_range(&region->dirty, 0, region->dirty.bits);
+	state->dirty_pages = 0;
+}
+
+static uint64_t sync_now(struct rs_state *state)
+{
+	uint64_t newly_dirty = 0;
+
+	assert_int_equal(rs_dirty_sync(state, &newly_dirty), 0);
+	assert_int_equal(rs_bitmap_count(&region->dirty), dirty_pages(state));
+	return newly_dirty;
+}
+
+/* ---- start, sync, stop --------------------------------------------------------------------- */
+
+static void every_page_is_dirty_at_first(void **state)
+{
+	assert_int_equal(rs_dirty_logs_start(*state), 0);
+	assert_int_equal(dirty_pages(*state), PAGES);
+	assert_int_equal(rs_bitmap_count(&region->dirty), PAGES);
+	/* The first sync finds nothing new. */
+	assert_int_equal(sync_now(*state), 0);
+	assert_int_equal(rs_counter_get(((struct rs_state *)*state)->counters.dirty_sync_count), 1);
+}
+
+static void ignored_regions_have_no_dirty_page(void **state)
+{
+	struct rs_region *ignored;
+
+	rs_session_close(*state);
+	ignored = plain_region_add(*state, "ignored", memory, 8 * PAGE, RS_REGION_IGNORED);
+	rs_session_open(*state);
+	assert_int_equal(rs_dirty_logs_start(*state), 0);
+	assert_int_equal(dirty_pages(*state), PAGES);
+	assert_null(ignored->dirty.words);
+	rs_dirty_mark(ignored, 0, 8 * PAGE);
+	assert_int_equal(sync_now(*state), 0);
+}
+
+static void marks_are_a_log(void **state)
+{
+	assert_int_equal(rs_dirty_logs_start(*state), 0);
+	make_clean(*state);
+	rs_dirty_mark(region, 5 * PAGE + 17, 1);
+	rs_dirty_mark(region, 5 * PAGE, 1);
+	rs_dirty_mark(region, 63 * PAGE, 2 * PAGE);
+	assert_int_equal(sync_now(*state), 3);
+	assert_true(rs_bitmap_test(&region->dirty, 5));
+	assert_true(rs_bitmap_test(&region->dirty, 63));
+	assert_true(rs_bitmap_test(&region->dirty, 64));
+	/* Dirty already: not newly dirty. */
+	rs_dirty_mark(region, 5 * PAGE, 2 * PAGE);
+	assert_int_equal(sync_now(*state), 1);
+}
+
+static void report_its_range(struct script *script, struct rs_dirty_sink *sink)
+{
+	rs_dirty_report_range(sink, script->offset, script->bytes);
+}
+
+static void several_logs_are_ored(void **state)
+{
+	struct script first = { .report = report_its_range, .offset = 0, .bytes = 2 * PAGE };
+	struct script second = { .report = report_its_range, .offset = PAGE, .bytes = 2 * PAGE };
+	struct script third = { .report = report_its_range, .offset = 299 * PAGE, .bytes = 1 };
+
+	add_log(&first, &plain_ops);
+	add_log(&second, &clear_ops);
+	add_log(&third, &plain_ops);
+	assert_int_equal(rs_dirty_logs_start(*state), 0);
+	make_clean(*state);
+	rs_dirty_mark(region, 200 * PAGE, 1);
+	assert_int_equal(sync_now(*state), 5);
+	assert_int_equal(region->dirty.words[0], 0x7);
+	assert_true(rs_bitmap_test(&region->dirty, 200));
+	assert_true(rs_bitmap_test(&region->dirty, 299));
+	rs_dirty_logs_stop(*state);
+	assert_int_equal(first.stops + second.stops + third.stops, 3);
+	assert_int_equal(dirty_pages(*state), 0);
+	/* And once more, in the next migration. */
+	assert_int_equal(rs_dirty_logs_start(*state), 0);
+	assert_int_equal(dirty_pages(*state), PAGES);
+	assert_int_equal(first.starts, 2);
+}
+
+static void what_lies_past_the_end_counts_for_nothing(void **state)
+{
+	struct script script = { .report = report_its_range,
+				 .offset = 298 * PAGE,
+				 .bytes = 50 * PAGE };
+
+	add_log(&script, &plain_ops);
+	assert_int_equal(rs_dirty_logs_start(*state), 0);
+	make_clean(*state);
+	assert_int_equal(sync_now(*state), 2);
+	make_clean(*state);
+	script.bytes = UINT64_MAX;
+	assert_int_equal(sync_now(*state), 2);
+	make_clean(*state);
+	script.offset = 300 * PAGE;
+	assert_int_equal(sync_now(*state), 0);
+	script.offset = UINT64_MAX;
+	assert_int_equal(sync_now(*state), 0);
+	script.offset = 0;
+	script.bytes = 0;
+	assert_int_equal(sync_now(*state), 0);
+}
+
+/* ---- failures ------------------------------------------------------------------------------ */
+
+static void a_failure_is_named(void **state)
+{
+	static const struct {
+		const char *what;
+		size_t code;
+		const char *said, *text;
+	} cases[] = {
+		{ "start", offsetof(struct script, start_code), "no memory slot 3",
+		  "region r: cannot start its dirty log: no memory slot 3" },
+		{ "start", offsetof(struct script, start_code), NULL,
+		  "region r: cannot start its dirty log: Input/output error" },
+		{ "sync", offsetof(struct script, sync_code), "KVM says no",
+		  "region r: cannot sync its dirty log: KVM says no" },
+		{ "clear", offsetof(struct script, clear_code), NULL,
+		  "region r: cannot clear its dirty log: Input/output error" },
+	};
+	struct script good = { 0 }, bad = { 0 };
+
+	add_log(&good, &clear_ops);
+	add_log(&bad, &clear_ops);
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		uint64_t newly_dirty;
+		int result;
+
+		print_message("%s\n", cases[i].what);
+		good = bad = (struct script){ 0 };
+		*(int *)(void *)((char *)&bad + cases[i].code) = -EIO;
+		bad.text = cases[i].said;
+		rs_session_open(*state);
+		result = rs_dirty_logs_start(*state);
+		if (result == 0)
+			result = rs_dirty_sync(*state, &newly_dirty);
+		if (result == 0)
+			result = rs_dirty_logs_clear(region, 7, 1);
+		assert_int_equal(result, -EIO);
+		assert_int_equal(rs_session_code(*state), -EIO);
+		assert_string_equal(plain_error_text(*state, RS_ERROR_OF_MIGRATION), cases[i].text);
+		rs_dirty_logs_stop(*state);
+		/* One stop for each successful start, whatever came between. */
+		assert_int_equal(good.stops, good.starts);
+		assert_int_equal(bad.stops, bad.start_code == 0 ? bad.starts : 0);
+		rs_dirty_logs_stop(*state);
+		assert_int_equal(good.stops, good.starts);
+		assert_null(region->dirty.words);
+	}
+}
+
+static void a_removed_region_stops_its_logs(void **state)
+{
+	struct script script = { 0 };
+
+	add_log(&script, &clear_ops);
+	assert_int_equal(rs_dirty_logs_start(*state), 0);
+	assert_int_equal(rs_region_remove(region), 0);
+	assert_int_equal(script.stops, 1);
+	assert_int_equal(rs_session_code(*state), -ESTALE);
+	rs_dirty_logs_stop(*state);
+	assert_int_equal(script.stops, 1);
+	rs_session_open(*state);
+	make_region(*state, 4096);
+}
+
+/* ---- clearing in chunks -------------------------------------------------------------------- */
+
+/* Chunks of 64 pages: 300 pages are five, the last of them cut. */
+static void chunks_are_cleared_once(void **state)
+{
+	struct script script = { 0 }, other = { 0 }, plain = { 0 };
+
+	rs_session_close(*state);
+	assert_int_equal(rs_param_set(*state, "x-clear-bitmap-shift", "6"), 0);
+	add_log(&script, &clear_ops);
+	add_log(&plain, &plain_ops);
+	add_log(&other, &clear_ops);
+	assert_int_equal(rs_dirty_logs_start(*state), 0);
+	for (unsigned round = 0; round < 3; round++) {
+		sync_now(*state);
+		assert_int_equal(rs_dirty_logs_clear(region, 10, 1), 0);
+		for (unsigned page = 0; page < PAGES; page++) {
+			assert_int_equal(script.clears[page], page < 64);
+			assert_int_equal(other.clears[page], page < 64);
+		}
+		/* Again, and into the next chunk. */
+		assert_int_equal(rs_dirty_logs_clear(region, 10, 54), 0);
+		assert_int_equal(rs_dirty_logs_clear(region, 63, 2), 0);
+		assert_int_equal(rs_dirty_logs_clear(region, 299, 1), 0);
+		assert_int_equal(script.clear_bytes_end, PAGES * PAGE);
+		for (unsigned page = 0; page < PAGES; page++)
+			assert_int_equal(script.clears[page], page < 128 || page >= 256);
+		assert_int_equal(rs_dirty_logs_clear(region, 0, PAGES), 0);
+		for (unsigned page = 0; page < ROOM_PAGES; page++) {
+			assert_int_equal(script.clears[page], page < PAGES);
+			assert_int_equal(other.clears[page], page < PAGES);
+		}
+	}
+	assert_int_equal(script.syncs, 3);
+}
+
+/* Whatever order pages are sent in: when a page is handed out, its chunk was cleared just once
+ * since the sync. */
+static int leave(void *opaque)
+{
+	(void)opaque;
+	return 0;
+}
+
+static void the_cursor_clears_before_it_yields(void **state)
+{
+	struct script script = { 0 };
+	struct rs_page_cursor cursor;
+	struct rs_page_run run;
+	uint64_t pages = 0;
+
+	rs_session_close(*state);
+	assert_int_equal(rs_param_set(*state, "x-clear-bitmap-shift", "6"), 0);
+	add_log(&script, &clear_ops);
+	assert_int_equal(rs_dirty_logs_start(*state), 0);
+	sync_now(*state);
+	rs_page_cursor_init(&cursor, *state);
+	while (rs_page_cursor_next(&cursor, 50, leave, NULL, &run) == 1) {
+		for (uint64_t page = run.first; page < run.first + run.count; page++)
+			assert_int_equal(script.clears[page], 1);
+		pages += run.count;
+	}
+	rs_page_cursor_release(&cursor);
+	assert_int_equal(pages, PAGES);
+}
+
+/* ---- bitmaps ------------------------------------------------------------------------------- */
+
+static struct {
+	uint64_t offset, bits, granule_bytes;
+	uint64_t words[64];
+} reported;
+
+static void report_bitmap(struct script *script, struct rs_dirty_sink *sink)
+{
+	(void)script;
+	rs_dirty_report_bitmap(sink, reported.offset, reported.words, reported.bits,
+			       reported.granule_bytes);
+}
+
+/* What should be dirty: every page that a set granule touches, inside the region. */
+static void expect_pages(bool *expected, uint32_t page_bytes)
+{
+	uint64_t used = (uint64_t)PAGES * page_bytes;
+
+	memset(expected, 0, ROOM_PAGES);
+	for (uint64_t bit = 0; bit < reported.bits; bit++) {
+		uint64_t start = reported.offset + bit * reported.granule_bytes;
+
+		if (!(reported.words[bit / 64] >> (bit % 64) & 1))
+			continue;
+		for (uint64_t at = start; at < start + reported.granule_bytes && at < used;
+		     at += at % page_bytes == 0 ? page_bytes : page_bytes - at % page_bytes)
+			expected[at / page_bytes] = true;
+	}
+}
+
+static void check_bitmap(struct rs_state *state, uint32_t page_bytes)
+{
+	bool expected[ROOM_PAGES];
+	uint64_t count = 0;
+
+	make_clean(state);
+	expect_pages(expected, page_bytes);
+	for (unsigned page = 0; page < ROOM_PAGES; page++)
+		count += expected[page];
+	assert_int_equal(sync_now(state), count);
+	for (unsigned page = 0; page < ROOM_PAGES; page++)
+		assert_int_equal(rs_bitmap_test(&region->dirty, page), expected[page]);
+}
+
+static void check_bitmaps(struct rs_state *state, uint32_t page_bytes, struct test_random *random)
+{
+	static const uint64_t granules[] = { 512,   1024,  2048,   4096,   8192,
+					     16384, 65536, 262144, 2097152 };
+	uint64_t used = (uint64_t)PAGES * page_bytes;
+
+	for (size_t i = 0; i < 400; i++) {
+		uint64_t granule = granules[test_random_below(random, 9)];
+		bool sparse = test_random_one_in(random, 2);
+
+		reported.granule_bytes = granule;
+		reported.offset = test_random_below(random, used / granule + 1) * granule;
+		/* Often a whole number of words, often right at word borders, or past the end. */
+		if (test_random_one_in(random, 3))
+			reported.offset = 0;
+		reported.bits =
+		    test_random_one_in(random, 3) ? 256 : test_random_below(random, 4097);
+		for (size_t word = 0; word < 64; word++)
+			reported.words[word] =
+			    sparse ? 1ull << test_random_below(random, 64)
+				   : test_random_next(random) & test_random_next(random);
+		check_bitmap(state, page_bytes);
+	}
+}
+
+/* Granules smaller and larger than the page, aligned to it or not, whole words or not. */
+static void bitmaps_of_any_granularity(void **state)
+{
+	static const uint32_t sizes[] = { 1024, 4096, 65536 };
+	struct test_random random = { 1 };
+
+	for (size_t i = 0; i < 3; i++) {
+		struct script script = { .report = report_bitmap };
+		struct rs_state *of_size = plain_state(sizes[i]);
+
+		make_region(of_size, sizes[i]);
+		assert_int_equal(rs_region_add_dirty_log(region, &plain_ops, &script), 0);
+		rs_session_open(of_size);
+		assert_int_equal(rs_dirty_logs_start(of_size), 0);
+		check_bitmaps(of_size, sizes[i], &random);
+		rs_dirty_logs_stop(of_size);
+		rs_session_close(of_size);
+		rs_state_destroy(of_size);
+	}
+	region = rs_region_find(*state, "r");
+}
+
+/* As KVM gives it: a bit for each page, whole words, the last one with bits past the end. */
+static void bits_past_the_end_are_ignored(void **state)
+{
+	struct script script = { .report = report_bitmap };
+
+	add_log(&script, &plain_ops);
+	assert_int_equal(rs_dirty_logs_start(*state), 0);
+	make_clean(*state);
+	memset(reported.words, 0xff, sizeof(reported.words));
+	reported.offset = 0;
+	reported.granule_bytes = PAGE;
+	reported.bits = 320;
+	assert_int_equal(sync_now(*state), PAGES);
+	make_clean(*state);
+	reported.bits = 65;
+	assert_int_equal(sync_now(*state), 65);
+	make_clean(*state);
+	reported.bits = 0;
+	assert_int_equal(sync_now(*state), 0);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+	const struct CMUnitTest tests[] = {
+		TEST(every_page_is_dirty_at_first),
+		TEST(ignored_regions_have_no_dirty_page),
+		TEST(marks_are_a_log),
+		TEST(several_logs_are_ored),
+		TEST(what_lies_past_the_end_counts_for_nothing),
+		TEST(a_failure_is_named),
+		TEST(a_removed_region_stops_its_logs),
+		TEST(chunks_are_cleared_once),
+		TEST(the_cursor_clears_before_it_yields),
+		TEST(bitmaps_of_any_granularity),
+		TEST(bits_past_the_end_are_ignored),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
