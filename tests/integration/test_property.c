@@ -8,6 +8,7 @@
  */
 #include "base/tsan.h"
 #include "link.h"
+#include "support/fake_stream.h"
 #include "support/transfer.h"
 
 #include <inttypes.h>
@@ -365,6 +366,29 @@ static void check_afterwards(struct guest *guest, char *text, size_t bytes)
 		guest_fault(guest, text, bytes);
 }
 
+/* An attempt that breaks, to a destination that is thrown away; the guest goes on at the source. */
+static void break_first(struct guest *from, const struct guest_spec *spec,
+			struct test_random *random)
+{
+	struct fake_options there = { .cut = true };
+	struct fake_options back = { .seed = test_random_next(random) };
+	struct guest *scratch = guest_create_destination(spec, from->world);
+	struct transfer transfer;
+	struct rs_stream *out, *in;
+
+	assert_non_null(scratch);
+	there.cut_at = test_random_below(random, total_bytes(from) * 3 / 2);
+	assert_int_equal(rs_param_set(from->state, "machine", ""), 0);
+	assert_int_equal(fake_stream_pair(&there, &back, &out, &in), 0);
+	from->hook = NULL;
+	atomic_store(&from->quiet, test_random_one_in(random, 2));
+	transfer_run(&transfer, from, out, scratch, in);
+	if (transfer.out.result == RS_ERROR_IN_DOUBT)
+		assert_int_equal(rs_migrate_resolve(from->state, RS_RESOLVE_DISCARD), 0);
+	guest_destroy(scratch);
+	guest_run_again(from);
+}
+
 static unsigned run_case(uint64_t seed, bool userfaultfd)
 {
 	struct test_random random = { test_mix(seed + 1) };
@@ -381,6 +405,8 @@ static unsigned run_case(uint64_t seed, bool userfaultfd)
 	while (done < hops && text[0] == '\0') {
 		struct hop hop = { .from = guests[done % 2], .to = guests[1 - done % 2] };
 
+		if (test_random_one_in(&random, 4))
+			break_first(hop.from, &specs[1], &random);
 		random_hop(&random, &hop);
 		run_hop(&hop, &random);
 		check_hop(&hop, text, sizeof(text));

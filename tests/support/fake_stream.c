@@ -90,6 +90,15 @@ static uint8_t *piece(struct direction *direction, uint64_t position, size_t *by
 	return direction->ring + offset;
 }
 
+static void keep(struct fake_record *record, const uint8_t *bytes, size_t count)
+{
+	if (record == NULL)
+		return;
+	count = smaller(count, record->room - record->length);
+	memcpy(record->bytes + record->length, bytes, count);
+	record->length += count;
+}
+
 static size_t ring_write(struct direction *direction, const uint8_t *from, size_t bytes)
 {
 	size_t done = 0;
@@ -100,6 +109,7 @@ static size_t ring_write(struct direction *direction, const uint8_t *from, size_
 
 		/* The bytes may be guest memory that is being written. */
 		rs_live_copy(to, from + done, here);
+		keep(direction->options.record, to, here);
 		direction->written += here;
 		done += here;
 	}

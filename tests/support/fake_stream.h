@@ -13,6 +13,13 @@
 #include <ramsync/stream.h>
 #include <stdbool.h>
 
+/* The first bytes that passed in a direction. */
+struct fake_record {
+	uint8_t *bytes;
+	size_t room;
+	size_t length;
+};
+
 /* How one direction behaves. All zero: well. "At byte N": N bytes pass, the next one does not. */
 struct fake_options {
 	/* Most bytes that one call moves; 0 for any. */
@@ -36,6 +43,8 @@ struct fake_options {
 	 * was written before can still be read, then the input ends. */
 	bool cut;
 	uint64_t cut_at;
+	/* Not NULL: what passes is kept there, as far as there is room. */
+	struct fake_record *record;
 };
 
 /* A two-way connection. NULL options mean none. 0 or -ENOMEM. */
