@@ -53,6 +53,7 @@ fields='; printf "  \"memory\": 67108864,\n  \"pages-written\": %s,\n" "${DEMO_W
 cat >"$2/examples/ramsync-send" <<SEND
 #!/bin/sh
 $report 1111$fields
+exit "\${DEMO_SENT:-0}"
 SEND
 cat >"$2/examples/ramsync-recv" <<RECV
 #!/bin/sh
@@ -69,7 +70,8 @@ PATH=$scratch/bin:$PATH
 export PATH DEMO_DIGEST=1111 DEMO_MUTE=
 
 (export DEMO_DIGEST=2222; expect 1 "the memories differ: digest 1111 sent, 2222 received" 64)
-(export DEMO_RECEIVED=2; expect 1 "the receiver with 2" 64)
+(export DEMO_SENT=4; expect 1 "the sender ended with exit code 4" 64)
+(export DEMO_RECEIVED=2; expect 1 "the receiver ended with exit code 2" 64)
 (export DEMO_WRITTEN=0; expect 1 "the writers did not write" 64)
 (export DEMO_MUTE=yes; expect 1 "the receiver does not listen" 64)
 (export DEMO_BUILD_FAILS=1; expect 1 "the build failed" 64)
