@@ -14,8 +14,9 @@
  * What proves that a page is zero, by kind of memory:
  *
  * private anonymous	Nothing in the page table: neither a page nor a swap entry. Or the zero
- *page, which is what a read of a hole leaves behind. The kernel never takes a page away without
- *leaving an entry in its place, unless it is discarded, and then it is zero.
+ *			page, which is what a read of a hole leaves behind. The kernel never takes a
+ *			page away without leaving an entry in its place, unless it is discarded, and
+ *			then it is zero.
  * shared file		No data in the file. The page table says nothing: pages that came in
  *			through another mapping, or that were reclaimed, are missing from it.
  * private file		Both: neither a private copy nor data beneath.

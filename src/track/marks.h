@@ -13,8 +13,8 @@
  *	clear the bit (exchange);  fence;  read data
  *
  *    Most marks hit a bit that is set already, and a test costs a fraction of an atomic OR. But the
- *    test may skip the OR only because of the fences. Without the writer's, the processor may do
- *the test while the store still waits in its store buffer: it sees the bit set, the reader clears
+ *    test may skip the OR only because of the fences. Without the writer's, the processor may do the
+ *    test while the store still waits in its store buffer: it sees the bit set, the reader clears
  *    the bit and reads the old data, and then the store lands. Nothing marks that page again: a
  *    write is lost (measured on x86: one in ten thousand). With both fences, either the reader sees
  *    the data, or the writer's test comes after the clearing and sees the bit clear, or set by a
@@ -27,8 +27,8 @@
  *    after rs_marks_start() returned is never dropped.
  *
  * 3. Stop against marks. Whoever read "on" just before may still set bits after rs_marks_stop().
- *The words stay mapped until fini, so that is harmless: a leftover bit makes one page of the next
- *    period dirty that is dirty anyway, because of rule 2.
+ *    The words stay mapped until fini, so that is harmless: a leftover bit makes one page of the
+ *    next period dirty that is dirty anyway, because of rule 2.
  *
  * Calls:		any thread, signal handlers	one thread at a time
  *			rs_marks_set_range		start, stop, harvest
