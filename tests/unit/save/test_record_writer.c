@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: MIT */
+#include "save/record_writer.h"
+
+#include "support/plain_region.h"
+
+#include <setjmp.h>
+#include <string.h>
+#include <cmocka.h>
+
+#define PAGE 4096u
+#define PAGES 16u
+
+static struct rs_region *a, *b;
+static uint8_t *memory;
+static struct rs_record_writer writer;
+
+static int setup(void **state)
+{
+	memory = plain_memory_map(2 * PAGES * PAGE);
+	for (unsigned page = 0; page < 2 * PAGES; page++)
+		memset(memory + page * PAGE, (int)page + 1, PAGE);
+	*state = plain_state(PAGE);
+	a = plain_region_add(*state, "a", memory, PAGES * PAGE, 0);
+	b = plain_region_add(*state, "bb", memory + PAGES * PAGE, PAGES * PAGE, 0);
+	memset(&writer, 0, sizeof(writer));
+	writer.state = *state;
+	assert_int_equal(rs_stream_to_memory(1 << 20, &writer.stream), 0);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	rs_stream_close(writer.stream, NULL);
+	rs_state_destroy(*state);
+	plain_memory_unmap(memory, 2 * PAGES * PAGE);
+	return 0;
+}
+
+/* ---- what should come out ------------------------------------------------------------------ */
+
+static uint8_t expected[1 << 18];
+static size_t expected_bytes;
+
+static void expect(const void *bytes, size_t count)
+{
+	memcpy(expected + expected_bytes, bytes, count);
+	expected_bytes += count;
+}
+
+/* Literal bytes, as the format has them. */
+#define EXPECT(...) expect((const uint8_t[]){ __VA_ARGS__ }, sizeof((uint8_t[]){ __VA_ARGS__ }))
+#define EXPECT_WORD(high, low) EXPECT(0, 0, 0, 0, 0, 0, high, low)
+
+static void expect_content(const struct rs_region *region, unsigned first, unsigned count)
+{
+	expect(region->host + first * PAGE, count * PAGE);
+}
+
+static void check_output(void)
+{
+	const void *data;
+
+	assert_int_equal(rs_record_writer_flush(&writer), 0);
+	ssize_t bytes = rs_stream_memory(writer.stream, &data);
+
+	assert_int_equal(bytes, expected_bytes);
+	assert_memory_equal(data, expected, expected_bytes);
+}
+
+static uint64_t counter(const _Atomic uint64_t *value)
+{
+	return *value;
+}
+
+static void check_counters(uint64_t normal, uint64_t duplicate, uint64_t transferred)
+{
+	struct rs_counters *counters = &writer.state->counters;
+
+	assert_int_equal(counter(&counters->normal), normal);
+	assert_int_equal(counter(&counters->duplicate), duplicate);
+	assert_int_equal(counter(&counters->transferred), transferred);
+}
+
+/* ---- QEMU's form --------------------------------------------------------------------------- */
+
+/* The name stands where the region changes; CONTINUE reaches over the end of a body. */
+static void qemus_form(void **state)
+{
+	(void)state;
+	expected_bytes = 0;
+	rs_record_writer_pages(&writer, a, 1, 2);
+	EXPECT_WORD(0x10, 0x08);
+	EXPECT(1, 'a');
+	expect_content(a, 1, 1);
+	EXPECT_WORD(0x20, 0x28);
+	expect_content(a, 2, 1);
+
+	rs_record_writer_zero(&writer, a, 3, 2);
+	EXPECT_WORD(0x30, 0x22);
+	EXPECT(0);
+	EXPECT_WORD(0x40, 0x22);
+	EXPECT(0);
+
+	rs_record_writer_end(&writer);
+	EXPECT_WORD(0, 0x10);
+
+	rs_record_writer_zero(&writer, a, 5, 1);
+	EXPECT_WORD(0x50, 0x22);
+	EXPECT(0);
+	rs_record_writer_zero(&writer, b, 0, 1);
+	EXPECT_WORD(0, 0x02);
+	EXPECT(2, 'b', 'b', 0);
+	rs_record_writer_pages(&writer, b, 15, 1);
+	EXPECT_WORD(0xf0, 0x28);
+	expect_content(b, 15, 1);
+	rs_record_writer_pages(&writer, a, 0, 1);
+	EXPECT_WORD(0, 0x08);
+	EXPECT(1, 'a');
+	expect_content(a, 0, 1);
+	rs_record_writer_end(&writer);
+	EXPECT_WORD(0, 0x10);
+	check_output();
+	/* End marks do not count as transferred, as in QEMU's pages; the rest does. */
+	check_counters(4, 4, expected_bytes - 2 * 8);
+}
+
+/* ---- native form --------------------------------------------------------------------------- */
+
+static void runs_of_pages(void **state)
+{
+	(void)state;
+	writer.runs = true;
+	expected_bytes = 0;
+	rs_record_writer_pages(&writer, a, 1, 3);
+	EXPECT_WORD(0x10, 0x0c);
+	EXPECT(1, 'a', 0, 0, 0, 0, 0, 0, 0x30, 0);
+	expect_content(a, 1, 3);
+	/* A run of one is a page. */
+	rs_record_writer_pages(&writer, a, 5, 1);
+	EXPECT_WORD(0x50, 0x28);
+	expect_content(a, 5, 1);
+	rs_record_writer_pages(&writer, b, 0, 16);
+	EXPECT_WORD(0, 0x0c);
+	EXPECT(2, 'b', 'b', 0, 0, 0, 0, 0, 1, 0, 0);
+	expect_content(b, 0, 16);
+	check_output();
+	check_counters(20, 0, expected_bytes);
+}
+
+static void zero_runs_are_joined(void **state)
+{
+	(void)state;
+	writer.runs = true;
+	expected_bytes = 0;
+	rs_record_writer_zero(&writer, a, 0, 1);
+	rs_record_writer_zero(&writer, a, 1, 2);
+	rs_record_writer_zero(&writer, a, 3, 4);
+	/* Not adjacent. */
+	rs_record_writer_zero(&writer, a, 8, 1);
+	EXPECT_WORD(0, 0x06);
+	EXPECT(1, 'a', 0, 0, 0, 0, 0, 0, 0x70, 0);
+	/* Adjacent by number, but in another region. */
+	rs_record_writer_zero(&writer, b, 9, 2);
+	EXPECT_WORD(0x80, 0x22);
+	EXPECT(0);
+	/* Content in between: what waits goes first. */
+	rs_record_writer_pages(&writer, b, 11, 1);
+	EXPECT_WORD(0x90, 0x06);
+	EXPECT(2, 'b', 'b', 0, 0, 0, 0, 0, 0, 0x20, 0);
+	EXPECT_WORD(0xb0, 0x28);
+	expect_content(b, 11, 1);
+	rs_record_writer_zero(&writer, b, 12, 2);
+	/* Backwards is not adjacent. */
+	rs_record_writer_zero(&writer, b, 10, 2);
+	EXPECT_WORD(0xc0, 0x26);
+	EXPECT(0, 0, 0, 0, 0, 0, 0x20, 0);
+	/* The end of a body is the end of a run. */
+	rs_record_writer_end(&writer);
+	EXPECT_WORD(0xa0, 0x26);
+	EXPECT(0, 0, 0, 0, 0, 0, 0x20, 0);
+	EXPECT_WORD(0, 0x10);
+	rs_record_writer_zero(&writer, b, 12, 1);
+	EXPECT_WORD(0xc0, 0x22);
+	EXPECT(0);
+	check_output();
+	check_counters(1, 15, expected_bytes - 8);
+}
+
+/* Nothing that waits is lost by a flush, nor does it come twice. */
+static void a_flush_writes_what_waits(void **state)
+{
+	(void)state;
+	writer.runs = true;
+	expected_bytes = 0;
+	rs_record_writer_zero(&writer, a, 2, 2);
+	EXPECT_WORD(0x20, 0x06);
+	EXPECT(1, 'a', 0, 0, 0, 0, 0, 0, 0x20, 0);
+	check_output();
+	check_output();
+	rs_record_writer_zero(&writer, a, 4, 1);
+	EXPECT_WORD(0x40, 0x22);
+	EXPECT(0);
+	check_output();
+}
+
+/* ---- the list ------------------------------------------------------------------------------ */
+
+static void the_list_of_regions(void **state)
+{
+	(void)state;
+	expected_bytes = 0;
+	rs_record_writer_list(&writer, false);
+	EXPECT(0, 0, 0, 0, 0, 2, 0x00, 0x04);
+	EXPECT(1, 'a', 0, 0, 0, 0, 0, 1, 0, 0);
+	EXPECT(2, 'b', 'b', 0, 0, 0, 0, 0, 1, 0, 0);
+	check_output();
+	assert_int_equal(counter(&writer.state->counters.total), 2 * PAGES * PAGE);
+	/* The first page record has a name all the same. */
+	rs_record_writer_zero(&writer, a, 0, 1);
+	EXPECT_WORD(0, 0x02);
+	EXPECT(1, 'a', 0);
+	check_output();
+}
+
+static void the_list_with_addresses(void **state)
+{
+	const struct rs_region_config config = {
+		.size = sizeof(config),
+		.name = "c",
+		.host = memory,
+		.used_bytes = PAGE,
+		.guest_address = 0x123456789abcdef0,
+		.flags = RS_REGION_IGNORED,
+	};
+
+	assert_int_equal(rs_region_add(*state, &config, NULL), 0);
+	expected_bytes = 0;
+	rs_record_writer_list(&writer, true);
+	EXPECT(0, 0, 0, 0, 0, 2, 0x10, 0x04);
+	EXPECT(1, 'a', 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0);
+	EXPECT(2, 'b', 'b', 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0);
+	EXPECT(1, 'c', 0, 0, 0, 0, 0, 0, 0x10, 0, 0x12, 0x34, 0x56, 0x78, 0x9a, 0xbc, 0xde, 0xf0);
+	check_output();
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+	const struct CMUnitTest tests[] = {
+		TEST(qemus_form),           TEST(runs_of_pages),
+		TEST(zero_runs_are_joined), TEST(a_flush_writes_what_waits),
+		TEST(the_list_of_regions),  TEST(the_list_with_addresses),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
