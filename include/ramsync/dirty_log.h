@@ -13,7 +13,7 @@
  *
  *	start, then { sync, clear* }*, then stop
  *
- * All of it from the thread that saves (rs_migrate_out or the rs_save_* caller), one
+ * All of it (but see stop) from the thread that saves (rs_migrate_out or the rs_save_* caller), one
  * call at a time for a region.
  */
 #ifndef RAMSYNC_DIRTY_LOG_H
@@ -36,10 +36,13 @@ struct rs_dirty_sink;
  *	it, through rs_dirty_report_range() or rs_dirty_report_bitmap(). With a NULL @clear, sync
  *	itself starts a new period: a page written later must be reported again. With a @clear, a
  *	page may stay reported until it is cleared.
- * @clear: optional: begin a new period for the pages of [@offset, @offset + @bytes) only.
+ * @clear: optional: forget what the last sync reported of [@offset, @offset + @bytes), and nothing
+ *	else: a page that was written after that sync must still be reported by the next one. (For
+ *	KVM: pass to KVM_CLEAR_DIRTY_LOG just the bits that KVM_GET_DIRTY_LOG returned.)
  *	The library calls it once for a chunk between two syncs, before it reads the first page
  *	of the chunk; the range is a multiple of the page size and lies inside the region.
- * @stop: end the log. Called once for every successful start, also after failures.
+ * @stop: end the log. Called once for every successful start, also after failures; by
+ *	rs_region_remove(), in its thread, if the region goes during a migration.
  *
  * Callbacks may block for short, must not call rs_save_*, rs_load*, rs_migrate_* or
  * rs_region_remove() on the same state, and may call everything else.

@@ -138,10 +138,10 @@ RS_API int rs_load_setup(struct rs_state *state, const struct rs_load_ops *ops, 
  * @version: version of the section.
  *
  * Return: 0 after the body's end mark; -EINVAL, with a text that names region and offset, for
- *	anything that is not well-formed or does not fit the regions; -EROFS for a read-only region that
- *	is not ignored; -ENODATA if the stream ends
- *	before the body does; the stream's other errors. Nothing outside the regions is ever
- *	written.
+ *	anything that is not well-formed or does not fit the regions; -EROFS for a read-only region
+ *	that is not ignored; -EOPNOTSUPP for XBZRLE, compressed or RDMA records; -ESTALE if regions
+ *	changed; -ENOMEM; -ENODATA if the stream ends before the body does; the stream's other
+ *	errors. Nothing outside the regions is ever written.
  * Source: ram_load of QEMU 7.2, stricter where docs/wire-format.md says so.
  */
 RS_API int rs_load(struct rs_state *state, struct rs_stream *stream, int version);

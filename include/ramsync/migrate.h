@@ -109,7 +109,7 @@ struct rs_device_writer;
  * @data: the body.
  * @bytes: its length.
  *
- * Return: 0; -EINVAL for a bad name; the stream's error.
+ * Return: 0; -EINVAL for a bad name; -E2BIG for more than max-device-state; the stream's error.
  * Context: inside save_devices only.
  */
 RS_API int rs_device_save(struct rs_device_writer *writer, const struct rs_device_section *section,
@@ -211,7 +211,8 @@ RS_API int rs_migrate_event_fd(const struct rs_state *state);
  * rs_migrate_wait() - wait for a started migration, and let go of it.
  * @state: the state.
  *
- * Return: what rs_migrate_out() or _in() would have returned; -ESRCH if none was started.
+ * Return: what rs_migrate_out() or _in() would have returned; -ESRCH if none was started; -EBUSY if
+ *	another thread waits already.
  * Context: blocks; not from a callback of the migration (-EDEADLK).
  */
 RS_API int rs_migrate_wait(struct rs_state *state);
@@ -262,18 +263,20 @@ RS_API int rs_migrate_resolve(struct rs_state *state, enum rs_resolution resolut
  * says that it was discarded there, and the guest is resumed here. After a failure: tells a
  * destination that is in doubt to discard.
  *
- * Return: 0: settled; -EINVAL if there is nothing to settle; -EPERM if it is another migration's
- *	stream; another errno: nothing changed, try again.
+ * Return: 0: settled; -EINVAL if there is nothing to settle; -EEXIST if this end runs the guest and
+ *	the destination says that it does, too; another errno: nothing changed, try again.
+ * Context: blocks, within the stall time-out; rs_stream_shutdown() ends it.
  */
 RS_API int rs_migrate_reconnect_out(struct rs_state *state, struct rs_stream *stream);
 
 /**
- * rs_migrate_reconnect_in() - at the destination: answer rs_migrate_reconnect_out().
- * @state: the state, in doubt or completed.
+ * rs_migrate_reconnect_in() - at the destination: the counterpart of rs_migrate_reconnect_out().
+ * @state: the state: in doubt, or settled already (failed or completed), and then it just says so.
  * @stream: two-way, from the same source.
  *
- * Return: 0: settled; -EINVAL if there is nothing to settle; -EPERM if it is another migration's
- *	stream; another errno: nothing changed, try again.
+ * Return: 0: settled, and the source was told; -EINVAL if there is nothing to settle; -EPERM if the
+ *	stream settles another migration; another errno: nothing changed, or the source was not told.
+ * Context: as rs_migrate_reconnect_out().
  */
 RS_API int rs_migrate_reconnect_in(struct rs_state *state, struct rs_stream *stream);
 

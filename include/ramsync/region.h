@@ -23,15 +23,16 @@ RS_BEGIN_DECLS
 /**
  * enum rs_region_flags - what is special about a region.
  * @RS_REGION_FRESH: as a destination, the memory is all zero until loaded. Spares it every
- *	touch and every scan. The flag is dropped when the first load into it begins.
- * @RS_REGION_HAS_FD: fd and fd_offset are valid.
+ *	touch and every scan. The flag is dropped when the first load into it or
+ *	save of it begins.
+ * @RS_REGION_HAS_FD: fd is valid.
  * @RS_REGION_SHARED: mapped shared. Recorded for the wire form x-ignore-shared.
  * @RS_REGION_RESIZABLE: a loader may change used_bytes to what the stream says, up to
  *	max_bytes.
  * @RS_REGION_IGNORED: its content travels some other way: it is listed in the stream, no
  *	page of it is sent or accepted. Needs the parameter x-ignore-shared at both ends.
  * @RS_REGION_READONLY: mapped read-only. Saved like any other; refused by rs_load(), which could
- *	not write it.
+ *	not write it, unless there is a writable alias.
  */
 enum rs_region_flags {
 	RS_REGION_FRESH = 1 << 0,
@@ -46,12 +47,12 @@ enum rs_region_flags {
  * struct rs_region_config - description of a region; copied by rs_region_add().
  * @size: sizeof(struct rs_region_config).
  * @name: name on the wire, 1 to 255 bytes, unique in the state.
- * @host: where the region is mapped, aligned to the host page.
- * @alias: optional second mapping of the same memory, as large; NULL for none.
+ * @host: where the region is mapped, aligned to @host_page_bytes.
+ * @alias: optional second mapping of the same memory, as large and writable; NULL for none. A load
+ *	writes through it, so that @host may be read-only, or protected by somebody.
  * @fd: descriptor of the memory (memfd, tmpfs or hugetlbfs file, any file), if flags has
  *	RS_REGION_HAS_FD. Without it shared memory counts as populated everywhere, and
  *	sparse memory is read. Stays the embedder's; must stay open until the region is removed.
- * @fd_offset: offset in @fd of the region's first byte.
  * @used_bytes: present length, a multiple of the target page, more than 0.
  * @max_bytes: mapped length, >= @used_bytes; 0 means @used_bytes.
  * @host_page_bytes: size of the host pages behind it, a power of two; 0 means the system's page
@@ -65,7 +66,6 @@ struct rs_region_config {
 	void *host;
 	void *alias;
 	int fd;
-	uint64_t fd_offset;
 	uint64_t used_bytes;
 	uint64_t max_bytes;
 	uint64_t host_page_bytes;

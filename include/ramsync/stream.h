@@ -50,7 +50,8 @@ enum rs_stream_flags {
  *	written or a negative errno. @iov may point into memory that the guest is writing: take the
  *	bytes once, and put no checksum over them. NULL if it cannot be written.
  * @shutdown: make a readv or writev that blocks in another thread return, and all later ones fail.
- *	Called from any thread, any number of times. Required.
+ *	Called from any thread, any number of times, with locks of the library held: it must not
+ *	call rs_* functions, nor wait for a thread that may be in one. Required.
  * @close: free @opaque. Optional.
  *
  * -EINTR is retried by the stream; -EAGAIN is retried after a millisecond, within the stall

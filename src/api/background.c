@@ -12,6 +12,7 @@ struct rs_background {
 
 	/* guarded by the state's lock */
 	bool started;
+	bool joining;
 	pthread_t thread;
 
 	/* the thread, until it is joined */
@@ -42,7 +43,11 @@ int rs_background_init(struct rs_state *state)
 void rs_background_fini(struct rs_state *state)
 {
 	if (state->background->started) {
+		/* Too late for a cancel it may still wait for its peer: then it ends in doubt. */
 		rs_migrate_cancel(state);
+		pthread_mutex_lock(&state->lock);
+		rs_session_wake_locked(state);
+		pthread_mutex_unlock(&state->lock);
 		rs_migrate_wait(state);
 	}
 	close(state->background->event_fd);
@@ -107,14 +112,18 @@ int rs_migrate_wait(struct rs_state *state)
 	eventfd_t count;
 
 	pthread_mutex_lock(&state->lock);
-	bool started = background->started;
+	bool started = background->started, joining = background->joining;
 	bool inside = started && pthread_equal(background->thread, pthread_self());
 
+	if (started && !inside)
+		background->joining = true;
 	pthread_mutex_unlock(&state->lock);
 	if (!started)
 		return rs_state_refuse(state, -ESRCH, "no migration was started");
 	if (inside)
 		return rs_state_refuse(state, -EDEADLK, "a migration cannot wait for itself");
+	if (joining)
+		return rs_state_refuse(state, -EBUSY, "another thread waits for the migration");
 	pthread_join(background->thread, NULL);
 	eventfd_read(background->event_fd, &count);
 
@@ -122,6 +131,7 @@ int rs_migrate_wait(struct rs_state *state)
 
 	pthread_mutex_lock(&state->lock);
 	background->started = false;
+	background->joining = false;
 	pthread_mutex_unlock(&state->lock);
 	return result;
 }

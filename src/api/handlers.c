@@ -126,8 +126,10 @@ int rs_load_setup(struct rs_state *state, const struct rs_load_ops *ops, void *o
 	rs_counter_set(state->counters.start_ns, rs_clock_ns());
 	rs_session_open(state);
 	result = rs_ram_load_setup(state, &mine, opaque);
-	if (result != 0)
+	if (result != 0) {
+		rs_ram_load_cleanup(state);
 		rs_session_close(state);
+	}
 	rs_phase_leave(state, RS_CALL_LOAD_SETUP, result);
 	return result;
 }

@@ -148,7 +148,7 @@ static int begin_settling(struct rs_state *state, unsigned statuses, int outgoin
 	const struct rs_migration *migration = state->migration;
 
 	if (migration != NULL && (statuses >> rs_migrate_status(state) & 1) != 0 &&
-	    (outgoing < 0 || migration->outgoing == (outgoing != 0)))
+	    (outgoing < 0 || (migration->outgoing == (outgoing != 0) && migration->two_way)))
 		return 0;
 	rs_phase_leave(state, RS_CALL_SETTLE,
 		       rs_migrate_status(state) == RS_STATUS_IN_DOUBT ? RS_ERROR_IN_DOUBT : 0);
@@ -164,6 +164,8 @@ static int end_settling(struct rs_state *state, int result)
 
 int rs_migrate_resolve(struct rs_state *state, enum rs_resolution resolution)
 {
+	if (resolution != RS_RESOLVE_RUN && resolution != RS_RESOLVE_DISCARD)
+		return rs_state_refuse(state, -EINVAL, "%d is no resolution", (int)resolution);
 	int result = begin_settling(state, 1u << RS_STATUS_IN_DOUBT, -1);
 
 	if (result != 0)
@@ -175,7 +177,10 @@ static int reconnect(struct rs_state *state, struct rs_stream *stream,
 		     int (*work)(struct rs_migration *migration))
 {
 	struct rs_migration *migration = state->migration;
+	struct rs_error before;
 
+	/* Why it had to be settled stays the migration's error, unless this fails as well. */
+	rs_error_get(state, RS_ERROR_OF_MIGRATION, &before);
 	rs_session_open(state);
 	rs_session_ignore_regions(state);
 	rs_stream_set_stall_timeout(stream, (unsigned)rs_params_number(&state->params,
@@ -184,6 +189,8 @@ static int reconnect(struct rs_state *state, struct rs_stream *stream,
 	migration->stream = stream;
 	int result = work(migration);
 
+	if (result == 0 && before.code != 0)
+		rs_session_fail_with(state, &before);
 	rs_session_detach(state);
 	rs_session_close(state);
 	return end_settling(state, result);

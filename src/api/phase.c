@@ -66,7 +66,7 @@ void rs_phase_leave(struct rs_state *state, enum rs_call call, int result)
 {
 	enum rs_phase next = result >= 0 ? calls[call].success : calls[call].failure;
 
-	if (result == RS_ERROR_IN_DOUBT)
+	if (result == RS_ERROR_IN_DOUBT && (call == RS_CALL_MIGRATE || call == RS_CALL_SETTLE))
 		next = RS_PHASE_IN_DOUBT;
 	pthread_mutex_lock(&state->lock);
 	state->phase = next;

@@ -106,6 +106,11 @@ int rs_param_set(struct rs_state *state, const char *name, const char *value)
 
 	if (info == NULL)
 		return rs_state_refuse(state, -ENOENT, "there is no parameter '%s'", name);
+	if (id == RS_PARAM_MACHINE && strcmp(value, RS_NATIVE_MACHINE) == 0)
+		return rs_state_refuse(state, -EINVAL,
+				       "parameter machine: '%s' stands for libramsync's own form, "
+				       "which is written when it is empty",
+				       value);
 	pthread_mutex_lock(&state->lock);
 	if (info->live || state->phase == RS_PHASE_IDLE) {
 		result = rs_params_set(&state->params, id, value, &error);

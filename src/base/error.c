@@ -9,6 +9,10 @@ int rs_error_setv(struct rs_error *error, int code, const char *format, va_list 
 	if (error != NULL && error->code == 0) {
 		error->code = code;
 		vsnprintf(error->text, sizeof(error->text), format, arguments);
+		/* Names and texts of a peer's may be in it, and it may go to a terminal. */
+		for (char *at = error->text; *at != '\0'; at++)
+			if ((unsigned char)*at < ' ' || *at == 0x7f)
+				*at = '?';
 	}
 	return code;
 }

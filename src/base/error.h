@@ -9,7 +9,7 @@
 
 /*
  * Record a failure unless there is one already. error may be NULL. Returns code, so that
- * "return rs_error_setf(...)" reads well; code must be negative.
+ * "return rs_error_setf(...)" reads well; code must be negative. Control characters become '?'.
  */
 int rs_error_setf(struct rs_error *error, int code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));

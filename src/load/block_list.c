@@ -66,7 +66,8 @@ static int accept(struct rs_load *load, struct rs_region *region,
 				       "here and 0x%llx in the stream",
 				       region->name, (unsigned long long)region->guest_address,
 				       (unsigned long long)entry->guest_address);
-	if (rs_region_has(region, RS_REGION_READONLY) && !rs_region_has(region, RS_REGION_IGNORED))
+	if (rs_region_has(region, RS_REGION_READONLY) && !region->has_alias &&
+	    !rs_region_has(region, RS_REGION_IGNORED))
 		return rs_session_fail(state, -EROFS, "region %s is mapped read-only here",
 				       region->name);
 	int result = resize(load, region, entry->used_bytes);

@@ -174,7 +174,7 @@ int rs_ram_load_setup(struct rs_state *state, const struct rs_load_ops *ops, voi
 	pthread_mutex_lock(&state->lock);
 	state->load = load;
 	pthread_mutex_unlock(&state->lock);
-	return 0;
+	return rs_regions_check_ignored(state);
 }
 
 void rs_ram_load_allow_runs(struct rs_state *state)
@@ -195,17 +195,11 @@ static void forget_region(struct rs_region *region)
 void rs_ram_load_cleanup(struct rs_state *state)
 {
 	struct rs_load *load = state->load;
-	struct rs_region *region;
-	uint64_t removals;
 
 	if (load == NULL)
 		return;
 	release_region(load);
-	do {
-		removals = atomic_load_explicit(&state->removals, memory_order_seq_cst);
-		rs_region_for_each (state, region)
-			forget_region(region);
-	} while (removals != atomic_load_explicit(&state->removals, memory_order_seq_cst));
+	rs_region_visit_all(state, forget_region);
 	pthread_mutex_lock(&state->lock);
 	state->load = NULL;
 	pthread_mutex_unlock(&state->lock);

@@ -17,7 +17,7 @@ void rs_place_content(struct rs_load *load, struct rs_stream *stream, struct rs_
 
 	/* Before the read: one that breaks off has written as well. */
 	rs_bitmap_set_range(&region->written, first, count);
-	rs_stream_read_into(stream, region->host + (first << state->page_shift),
+	rs_stream_read_into(stream, region->place + (first << state->page_shift),
 			    count << state->page_shift, NULL);
 }
 
@@ -27,7 +27,7 @@ static void clear_pages(const struct rs_region *region, uint64_t first, uint64_t
 	const struct rs_state *state = region->state;
 
 	while (first < end) {
-		uint8_t *data = region->host + (first << state->page_shift);
+		uint8_t *data = region->place + (first << state->page_shift);
 		uint64_t zero = rs_zero_run_pages(data, end - first, state->page_bytes, true);
 
 		first += zero;

@@ -87,8 +87,6 @@ static int run_here(struct rs_migration *migration)
 
 int rs_handover_in(struct rs_migration *migration)
 {
-	if (!rs_migration_commit(migration))
-		return rs_session_code(migration->state);
 	rs_outer_put_return(migration->stream, RS_RETURN_READY, NULL, 0);
 	if (flush(migration) != 0 || get_commit(migration) != 0)
 		return RS_ERROR_IN_DOUBT;

@@ -72,7 +72,11 @@ static int get_machine(struct rs_migration *migration, char machine[256])
 				       "configuration: a machine name of %u bytes", bytes);
 	memset(machine, 0, 256);
 	rs_stream_get_bytes(stream, machine, bytes);
-	return rs_migration_fail_stream(migration);
+	result = rs_migration_fail_stream(migration);
+	if (result == 0 && strlen(machine) != bytes)
+		return rs_session_fail(migration->state, -EINVAL,
+				       "configuration: the machine name contains a zero byte");
+	return result;
 }
 
 static int get_page_bits(struct rs_migration *migration)

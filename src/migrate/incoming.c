@@ -26,6 +26,7 @@ struct incoming {
 	bool devices;     /* a device section has come */
 	bool return_path; /* QEMU's form: the source opened one */
 	bool handed_over;
+	uint64_t start_bytes; /* that others had got from the stream */
 };
 
 static int fail(struct incoming *in, const char *what)
@@ -142,8 +143,10 @@ static int hand_over(struct incoming *in, const struct rs_message *message)
 		return fail(in, "CHECK with a payload");
 	if (result != 0)
 		return result;
-	in->handed_over = true;
 	rs_session_ignore_regions(in->state);
+	if (!rs_migration_commit(in->migration))
+		return rs_session_code(in->state);
+	in->handed_over = true;
 	return rs_handover_in(in->migration);
 }
 
@@ -196,7 +199,8 @@ static int get_records(struct incoming *in)
 			result = rs_session_fail(in->state, -EINVAL,
 						 "0x%02x begins no record of a stream", record);
 		}
-		rs_counter_set(in->state->counters.wire_bytes, rs_stream_bytes_read(in->stream));
+		rs_counter_set(in->state->counters.wire_bytes,
+			       rs_stream_bytes_read(in->stream) - in->start_bytes);
 		if (result != 0 || in->handed_over)
 			return result;
 		if (rs_session_code(in->state) != 0)
@@ -204,7 +208,20 @@ static int get_records(struct incoming *in)
 	}
 }
 
-/* QEMU's description of the devices, behind the end mark. Nothing here needs it. */
+/* The last word on a return path of QEMU's: whether all went well. */
+static void send_shut(struct incoming *in, uint32_t value)
+{
+	uint8_t payload[4];
+
+	if (!in->return_path)
+		return;
+	rs_put_be32(payload, value);
+	rs_outer_put_return(in->stream, RS_RETURN_SHUT, payload, sizeof(payload));
+	rs_stream_flush(in->stream);
+}
+
+/* QEMU's description of the devices, behind the end mark. Nothing here needs it, and it may never
+ * come: the guest runs already. */
 static void skip_description(struct incoming *in)
 {
 	const uint8_t *data;
@@ -226,14 +243,16 @@ static int run_without_asking(struct incoming *in)
 		return result;
 	if (migration->two_way)
 		return fail(in, "the stream ends without a hand-over");
-	if (!migration->native)
-		skip_description(in);
+	rs_session_ignore_regions(in->state);
 	if (!rs_migration_commit(migration))
 		return rs_session_code(in->state);
-	rs_session_ignore_regions(in->state);
 	result = migration->vm.resume(migration->opaque);
-	return result < 0 ? rs_session_fail(in->state, result, "the VMM failed to resume the guest")
-			  : 0;
+	if (result < 0)
+		return rs_session_fail(in->state, result, "the VMM failed to resume the guest");
+	send_shut(in, 0);
+	if (!migration->native)
+		skip_description(in);
+	return 0;
 }
 
 static int load_ops_announced(void *opaque, const char *name, uint64_t used_bytes)
@@ -269,17 +288,6 @@ static int setup(struct incoming *in)
 	return result;
 }
 
-static void send_shut(struct incoming *in, uint32_t value)
-{
-	uint8_t payload[4];
-
-	if (!in->return_path)
-		return;
-	rs_put_be32(payload, value);
-	rs_outer_put_return(in->stream, RS_RETURN_SHUT, payload, sizeof(payload));
-	rs_stream_flush(in->stream);
-}
-
 static void give_up(struct incoming *in)
 {
 	struct rs_migration *migration = in->migration;
@@ -287,21 +295,17 @@ static void give_up(struct incoming *in)
 	if (!in->handed_over)
 		rs_handover_tell_failure(migration);
 	send_shut(in, 1);
-	/* The peer is not to wait for a reader, whatever it is sending. */
+	/* Nothing more is read, not even by a caller that has not noticed yet. */
 	rs_stream_shutdown(in->stream);
-	if (rs_session_code(in->state) == -ECANCELED) {
-		rs_migration_set_status(migration, RS_STATUS_CANCELLING);
-		rs_migration_set_status(migration, RS_STATUS_CANCELLED);
-	} else {
-		rs_migration_set_status(migration, RS_STATUS_FAILED);
-	}
+	rs_migration_set_ended(migration);
 }
 
 int rs_migration_run_in(struct rs_migration *migration, struct rs_stream *stream)
 {
 	struct incoming in = { .migration = migration,
 			       .state = migration->state,
-			       .stream = stream };
+			       .stream = stream,
+			       .start_bytes = rs_stream_bytes_read(stream) };
 
 	migration->stream = stream;
 	rs_migration_tell_begin(migration);
@@ -313,10 +317,8 @@ int rs_migration_run_in(struct rs_migration *migration, struct rs_stream *stream
 	}
 	if (result == 0 && !in.handed_over)
 		result = run_without_asking(&in);
-	if (result == 0)
-		send_shut(&in, 0);
 	rs_ram_load_cleanup(in.state);
-	rs_counters_end(&in.state->counters, rs_stream_bytes_read(stream));
+	rs_counters_end(&in.state->counters, rs_stream_bytes_read(stream) - in.start_bytes);
 	if (result == 0)
 		rs_migration_set_status(migration, RS_STATUS_COMPLETED);
 	else if (result == RS_ERROR_IN_DOUBT)

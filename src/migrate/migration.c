@@ -102,6 +102,16 @@ enum rs_status rs_migrate_status(const struct rs_state *state)
 	return (enum rs_status)atomic_load_explicit(&state->status, memory_order_acquire);
 }
 
+void rs_migration_set_ended(struct rs_migration *migration)
+{
+	if (rs_session_code(migration->state) != -ECANCELED) {
+		rs_migration_set_status(migration, RS_STATUS_FAILED);
+		return;
+	}
+	rs_migration_set_status(migration, RS_STATUS_CANCELLING);
+	rs_migration_set_status(migration, RS_STATUS_CANCELLED);
+}
+
 void rs_migration_warn(struct rs_migration *migration, const char *text)
 {
 	tell(migration, RS_EVENT_WARNING, text);
@@ -142,6 +152,7 @@ int rs_migrate_cancel(struct rs_state *state)
 		/* The migration thread wakes, and does and tells the rest. A failure that came
 		 * first stays what it is. */
 		rs_session_fail_locked(state, -ECANCELED, "the migration was cancelled");
+		rs_session_wake_locked(state);
 		result = 0;
 	}
 	pthread_mutex_unlock(&state->lock);

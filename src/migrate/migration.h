@@ -47,6 +47,9 @@ void rs_migration_tell_begin(struct rs_migration *migration);
  */
 bool rs_migration_set_status(struct rs_migration *migration, enum rs_status status);
 
+/* The session has failed: the status becomes cancelled, or failed. */
+void rs_migration_set_ended(struct rs_migration *migration);
+
 void rs_migration_warn(struct rs_migration *migration, const char *text);
 
 /* Tell about dirty syncs since the last call. */

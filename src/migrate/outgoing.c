@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The source's side of a whole migration. */
+#include "base/bytes.h"
 #include "base/checked.h"
 #include "base/clock.h"
 #include "migrate/device_state.h"
@@ -20,6 +21,7 @@ struct outgoing {
 	struct rs_stream *stream;
 	struct rs_section ram;
 	struct rs_window window;
+	uint64_t start_bytes; /* that others had put into the stream */
 	uint64_t left_at_sync;
 	uint64_t patience_ends_ns; /* 0: the rest did not fit the downtime limit yet */
 };
@@ -31,7 +33,8 @@ static uint64_t downtime_limit_ms(const struct outgoing *out)
 
 static void count_wire(struct outgoing *out)
 {
-	rs_counter_set(out->state->counters.wire_bytes, rs_stream_bytes_written(out->stream));
+	rs_counter_set(out->state->counters.wire_bytes,
+		       rs_stream_bytes_written(out->stream) - out->start_bytes);
 }
 
 /* One body of RAM with its frame. What the handler returned. */
@@ -58,10 +61,6 @@ static int setup(struct outgoing *out)
 
 	if (result == 0)
 		result = put_body(out, RS_OUTER_SECTION_START, setup_handler);
-	if (result == 0) {
-		rs_stream_flush(out->stream);
-		result = rs_migration_fail_stream(out->migration);
-	}
 	rs_counter_set(out->state->counters.setup_end_ns, rs_clock_ns());
 	rs_counter_set(out->state->counters.expected_downtime_ms, downtime_limit_ms(out));
 	rs_window_start(&out->window, rs_clock_ns(), rs_stream_bytes_written(out->stream), 0);
@@ -157,19 +156,42 @@ static int stop_vm(struct outgoing *out)
 			  : rs_session_code(out->state);
 }
 
-/* Without anybody to answer, the end of the stream is the end of the migration. */
+static int flush(struct outgoing *out)
+{
+	rs_stream_flush(out->stream);
+	return rs_migration_fail_stream(out->migration);
+}
+
+/* For whoever looks at the stream; a reader has what it needs without it. */
+static void put_description(struct outgoing *out, const char *description)
+{
+	if (description == NULL)
+		return;
+	rs_stream_put_u8(out->stream, RS_OUTER_VMDESCRIPTION);
+	rs_stream_put_be32(out->stream, (uint32_t)strlen(description));
+	rs_stream_put_bytes(out->stream, description, strlen(description));
+	if (rs_stream_flush(out->stream) != 0)
+		rs_migration_warn(out->migration, "the stream failed inside the description of the "
+						  "devices, behind all that matters");
+}
+
+/*
+ * Without anybody to answer, the end mark is the hand-over: once the stream has taken it the
+ * guest is the reader's, whatever becomes of the bytes behind it.
+ */
 static int finish_one_way(struct outgoing *out, const char *description)
 {
+	int result = flush(out);
+
+	if (result != 0)
+		return result;
 	if (!rs_migration_commit(out->migration))
 		return rs_session_code(out->state);
 	rs_stream_put_u8(out->stream, RS_OUTER_EOF);
-	if (description != NULL) {
-		rs_stream_put_u8(out->stream, RS_OUTER_VMDESCRIPTION);
-		rs_stream_put_be32(out->stream, (uint32_t)strlen(description));
-		rs_stream_put_bytes(out->stream, description, strlen(description));
-	}
-	rs_stream_flush(out->stream);
-	return rs_migration_fail_stream(out->migration);
+	result = flush(out);
+	if (result == 0)
+		put_description(out, description);
+	return result;
 }
 
 static int complete(struct outgoing *out)
@@ -196,22 +218,35 @@ static int complete(struct outgoing *out)
 
 /* ---- the end ------------------------------------------------------------------------------- */
 
+/* A destination that gave up has said why; that is worth more than the broken pipe it left. */
+static int hear_last_words(struct outgoing *out, int result)
+{
+	uint8_t message[4 + RS_RETURN_MAX_BYTES];
+
+	if (!out->migration->two_way || (result != -EPIPE && result != -ECONNRESET))
+		return result;
+	size_t bytes = rs_stream_last_words(out->stream, message, sizeof(message));
+
+	if (bytes < 4 || rs_get_be16(message) != RS_RETURN_FAILED ||
+	    rs_get_be16(message + 2) > bytes - 4)
+		return result;
+	return rs_session_explain(out->state, -EREMOTEIO, "the destination failed: %.*s",
+				  rs_get_be16(message + 2), (const char *)message + 4);
+}
+
 /* The guest stays or becomes the source's again. */
 static void give_up(struct rs_migration *migration)
 {
-	struct rs_state *state = migration->state;
+	struct rs_counters *counters = &migration->state->counters;
 
-	/* The peer is not to wait for the rest. */
+	/* Nothing more is written, not even by a caller that has not noticed yet. */
 	rs_stream_shutdown(migration->stream);
 	if (rs_migration_resume_vm(migration) < 0)
 		rs_migration_warn(migration,
 				  "the VMM failed to resume the guest after the migration failed");
-	if (rs_session_code(state) == -ECANCELED) {
-		rs_migration_set_status(migration, RS_STATUS_CANCELLING);
-		rs_migration_set_status(migration, RS_STATUS_CANCELLED);
-	} else {
-		rs_migration_set_status(migration, RS_STATUS_FAILED);
-	}
+	if (rs_counter_get(counters->downtime_start_ns) != 0)
+		rs_counter_set(counters->downtime_end_ns, rs_clock_ns());
+	rs_migration_set_ended(migration);
 }
 
 int rs_migration_run_out(struct rs_migration *migration, struct rs_stream *stream)
@@ -221,6 +256,7 @@ int rs_migration_run_out(struct rs_migration *migration, struct rs_stream *strea
 		.migration = migration,
 		.state = state,
 		.stream = stream,
+		.start_bytes = rs_stream_bytes_written(stream),
 		.ram = { .id = 2, .version = RS_RAM_SECTION_VERSION, .name = RS_RAM_SECTION_NAME },
 	};
 
@@ -236,8 +272,9 @@ int rs_migration_run_out(struct rs_migration *migration, struct rs_stream *strea
 	}
 	if (result == 0)
 		result = complete(&out);
+	result = hear_last_words(&out, result);
 	rs_ram_save_cleanup(state);
-	rs_counters_end(&state->counters, rs_stream_bytes_written(stream));
+	rs_counters_end(&state->counters, rs_stream_bytes_written(stream) - out.start_bytes);
 	if (result == 0)
 		rs_migration_set_status(migration, RS_STATUS_COMPLETED);
 	else if (result == RS_ERROR_IN_DOUBT)

@@ -46,6 +46,8 @@ static int start_logs_of(struct rs_region *region)
 	    (has_clear(region) && rs_bitmap_init(&region->clear_chunk, chunk_count(region)) != 0))
 		return rs_session_fail(region->state, -ENOMEM,
 				       "region %s: no memory for its dirty bitmap", region->name);
+	/* A guest that runs here writes it: a later load must not take it for zero. */
+	atomic_fetch_and_explicit(&region->flags, ~(uint32_t)RS_REGION_FRESH, memory_order_relaxed);
 	rs_marks_start(&region->marks);
 	for (struct rs_region_log *log = region->logs; log != NULL; log = log->next) {
 		struct rs_error error = { 0 };
@@ -76,15 +78,8 @@ int rs_dirty_logs_start(struct rs_state *state)
 
 void rs_dirty_logs_stop(struct rs_state *state)
 {
-	struct rs_region *region;
-	uint64_t removals;
-
-	/* A removal cuts a walk short; but then it has stopped that region's logs itself. */
-	do {
-		removals = atomic_load_explicit(&state->removals, memory_order_seq_cst);
-		rs_region_for_each (state, region)
-			rs_region_stop_logs(region);
-	} while (removals != atomic_load_explicit(&state->removals, memory_order_seq_cst));
+	/* A region that is removed meanwhile stops its logs by itself. */
+	rs_region_visit_all(state, rs_region_stop_logs);
 	atomic_store_explicit(&state->dirty_pages, 0, memory_order_relaxed);
 }
 
@@ -100,6 +95,9 @@ static int sync_region(struct rs_region *region, uint64_t *newly_dirty)
 		if (result < 0)
 			return fail_log(region, "sync", result, &error);
 	}
+	/* What a log reported may have been cleared with less than a fence: pages are read after.
+	 */
+	atomic_thread_fence(memory_order_seq_cst);
 	if (region->clear_chunk.words != NULL)
 		rs_bitmap_set_range(&region->clear_chunk, 0, region->clear_chunk.bits);
 	/* Marks that were made while the region was longer count for nothing. */
@@ -130,8 +128,12 @@ int rs_dirty_sync(struct rs_state *state, uint64_t *newly_dirty)
 static int clear_chunk(struct rs_region *region, uint64_t chunk)
 {
 	unsigned shift = chunk_shift(region->state) + region->state->page_shift;
-	uint64_t offset = chunk << shift;
-	uint64_t bytes = rs_min_u64(1ull << shift, rs_region_used_bytes(region) - offset);
+	uint64_t offset = chunk << shift, used = rs_region_used_bytes(region);
+
+	/* Cut off meanwhile: the session has failed. */
+	if (offset >= used)
+		return rs_session_code(region->state);
+	uint64_t bytes = rs_min_u64(1ull << shift, used - offset);
 
 	rs_bitmap_clear_range(&region->clear_chunk, chunk, 1);
 	for (struct rs_region_log *log = region->logs; log != NULL; log = log->next) {
@@ -145,6 +147,7 @@ static int clear_chunk(struct rs_region *region, uint64_t chunk)
 		if (result < 0)
 			return fail_log(region, "clear", result, &error);
 	}
+	atomic_thread_fence(memory_order_seq_cst);
 	return 0;
 }
 

@@ -13,11 +13,11 @@ static const struct rs_param_info param_table[RS_PARAM_COUNT] = {
 	[RS_PARAM_MAX_BANDWIDTH] = { "max-bandwidth", RS_PARAM_UINT, "bytes/s", 0,
 				     UINT64_MAX / 1000, "134217728", 1,
 				     "Most bytes a second that are sent while the guest runs; 0 "
-				     "for "
-				     "no limit." },
+				     "for no limit." },
 	[RS_PARAM_DOWNTIME_LIMIT] = { "downtime-limit", RS_PARAM_UINT, "ms", 0, 2000000, "300", 1,
 				      "The guest is stopped once the rest can be sent in this "
-				      "time." },
+				      "time. A first pass whose rest fits may go on for up to "
+				      "twice that, or a second." },
 	[RS_PARAM_MACHINE] = { "machine", RS_PARAM_STRING, "", 0, 0, "", 0,
 			       "Source: write QEMU's form of the stream, under this machine name. "
 			       "Destination: refuse a QEMU stream of any other machine. Empty: "

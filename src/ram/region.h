@@ -12,8 +12,8 @@
  * for a grace period, after which nobody can take a new pin on it, and then for the pins; before
  * that it has failed the session and woken its stream, so pins end soon. A walker whose region
  * was unlinked meanwhile must not follow its link (the next one may be freed already): the flag
- * removed, set before anything that is reachable from here can be freed, says so, and the walk
- *ends.
+ * removed, set before anything that is reachable from here can be freed, says so, and the
+ * walk ends.
  */
 #ifndef RS_RAM_REGION_H
 #define RS_RAM_REGION_H
@@ -39,10 +39,10 @@ struct rs_region {
 	struct rs_state *state;
 	char name[RS_REGION_NAME_BYTES];
 	uint8_t name_bytes;
-	uint8_t *host;
-	uint8_t *alias;
+	uint8_t *host;  /* read by the saver */
+	uint8_t *place; /* written by the loader: the alias if there is one */
+	bool has_alias;
 	int fd; /* -1: none */
-	uint64_t fd_offset;
 	uint64_t max_bytes;
 	uint64_t host_page_bytes;
 	uint64_t guest_address;
@@ -109,6 +109,13 @@ void rs_region_set_used(struct rs_region *region, uint64_t used_bytes);
 /* End what a session has of a region: its logs, its bitmaps. Harmless if there is nothing. Not
  * to be called while the saver or loader uses them. */
 void rs_region_stop_logs(struct rs_region *region);
+
+/* Fail the session if a region is ignored and x-ignore-shared is off. The session's error. */
+int rs_regions_check_ignored(struct rs_state *state);
+
+/* Call visit for every region that stays, though others may be removed meanwhile; some regions are
+ * visited more than once then. */
+void rs_region_visit_all(struct rs_state *state, void (*visit)(struct rs_region *region));
 
 /* Free all regions of a state that is going away. */
 void rs_regions_destroy(struct rs_state *state);

@@ -160,6 +160,19 @@ struct rs_region *rs_region_next(struct rs_region *region)
 	return next;
 }
 
+void rs_region_visit_all(struct rs_state *state, void (*visit)(struct rs_region *region))
+{
+	struct rs_region *region;
+	uint64_t removals;
+
+	/* A removal cuts a walk short. */
+	do {
+		removals = atomic_load_explicit(&state->removals, memory_order_seq_cst);
+		rs_region_for_each (state, region)
+			visit(region);
+	} while (removals != atomic_load_explicit(&state->removals, memory_order_seq_cst));
+}
+
 void rs_region_unpin(struct rs_region *region)
 {
 	struct rs_state *state = region->state;

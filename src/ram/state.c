@@ -3,7 +3,6 @@
 
 #include "base/checked.h"
 
-#include <stdio.h>
 #include <string.h>
 
 int rs_state_init(struct rs_state *state, uint32_t page_bytes)
@@ -85,19 +84,28 @@ void rs_session_detach(struct rs_state *state)
 	pthread_mutex_unlock(&state->lock);
 }
 
-__attribute__((format(printf, 3, 0))) static int
-fail_locked(struct rs_state *state, int code, const char *format, va_list arguments)
+__attribute__((format(printf, 3, 0))) static int fail_locked(struct rs_state *state, int code,
+							     const char *format, va_list arguments)
 {
 	struct rs_session *session = &state->session;
 
+	/* That code is the hand-over's own; a callback may return it by chance. */
+	if (code == RS_ERROR_IN_DOUBT)
+		code = -EIO;
 	if (session->error.code == 0) {
 		rs_error_setv(&session->error, code, format, arguments);
 		atomic_store_explicit(&session->code, code, memory_order_release);
-		/* A call that fails by itself needs no waking, and may have to tell its peer why. */
-		if (session->stream != NULL && !pthread_equal(session->thread, pthread_self()))
-			rs_stream_shutdown(session->stream);
 	}
+	/* A call that fails by itself needs no waking, and may have to tell its peer why. */
+	if (session->attached && !pthread_equal(session->thread, pthread_self()))
+		rs_session_wake_locked(state);
 	return session->error.code;
+}
+
+void rs_session_wake_locked(struct rs_state *state)
+{
+	if (state->session.stream != NULL)
+		rs_stream_shutdown(state->session.stream);
 }
 
 int rs_session_fail_locked(struct rs_state *state, int code, const char *format, ...)
@@ -122,6 +130,19 @@ int rs_session_fail(struct rs_state *state, int code, const char *format, ...)
 	return code;
 }
 
+int rs_session_explain(struct rs_state *state, int code, const char *format, ...)
+{
+	va_list arguments;
+
+	va_start(arguments, format);
+	pthread_mutex_lock(&state->lock);
+	state->session.error.code = 0;
+	code = fail_locked(state, code, format, arguments);
+	pthread_mutex_unlock(&state->lock);
+	va_end(arguments);
+	return code;
+}
+
 int rs_session_fail_with(struct rs_state *state, const struct rs_error *error)
 {
 	return rs_session_fail(state, error->code, "%s", error->text);
@@ -137,13 +158,13 @@ int rs_session_check_stream(struct rs_state *state, struct rs_stream *stream)
 void rs_session_warn(struct rs_state *state, const char *format, ...)
 {
 	struct rs_session *session = &state->session;
-	char text[RS_ERROR_TEXT_BYTES];
+	struct rs_error warning = { 0 };
 	va_list arguments;
 
 	if (session->warn == NULL)
 		return;
 	va_start(arguments, format);
-	vsnprintf(text, sizeof(text), format, arguments);
+	rs_error_setv(&warning, -1, format, arguments);
 	va_end(arguments);
-	session->warn(session->warn_opaque, text);
+	session->warn(session->warn_opaque, warning.text);
 }

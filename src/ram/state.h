@@ -102,6 +102,9 @@ void rs_session_ignore_regions(struct rs_state *state);
 int rs_session_attach(struct rs_state *state, struct rs_stream *stream);
 void rs_session_detach(struct rs_state *state);
 
+/* Shut the stream of the call that runs, if there is one: it returns soon. Any thread. */
+void rs_session_wake_locked(struct rs_state *state);
+
 /*
  * Record a failure, unless there was one before, and shut the attached stream down if the call
  * that uses it is another thread's. Any thread.
@@ -115,6 +118,10 @@ int rs_session_fail_locked(struct rs_state *state, int code, const char *format,
 /* The same with an error at hand; with the sticky error of a stream, if it has one (else 0). */
 int rs_session_fail_with(struct rs_state *state, const struct rs_error *error);
 int rs_session_check_stream(struct rs_state *state, struct rs_stream *stream);
+
+/* A better text for what has failed already: it takes the place of the first error. */
+int rs_session_explain(struct rs_state *state, int code, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 
 static inline int rs_session_code(const struct rs_state *state)
 {

@@ -61,20 +61,12 @@ static bool ignores_shared(const struct rs_state *state)
 
 static int check_regions(struct rs_state *state)
 {
-	struct rs_region *region;
-	bool any = false;
+	struct rs_region *first = rs_region_first(state);
 
-	rs_region_for_each (state, region) {
-		any = true;
-		if (rs_region_has(region, RS_REGION_IGNORED) && !ignores_shared(state))
-			rs_session_fail(state, -EINVAL,
-					"region %s is ignored, which needs the parameter "
-					"x-ignore-shared at both ends",
-					region->name);
-	}
-	if (!any)
-		rs_session_fail(state, -EINVAL, "there is no region to save");
-	return rs_session_code(state);
+	if (first == NULL)
+		return rs_session_fail(state, -EINVAL, "there is no region to save");
+	rs_region_unpin(first);
+	return rs_regions_check_ignored(state);
 }
 
 /* Without knowledge of its population a region is just read: no failure. */

@@ -12,13 +12,14 @@
  *
  *	clear the bit (exchange);  fence;  read data
  *
- *    Most marks hit a bit that is set already, and a test costs a fraction of an atomic OR. But the
- *    test may skip the OR only because of the fences. Without the writer's, the processor may do the
- *    test while the store still waits in its store buffer: it sees the bit set, the reader clears
- *    the bit and reads the old data, and then the store lands. Nothing marks that page again: a
- *    write is lost (measured on x86: one in ten thousand). With both fences, either the reader sees
- *    the data, or the writer's test comes after the clearing and sees the bit clear, or set by a
- *    later mark. In each case the data reaches a reader: now, or after the next harvest.
+ *    Most marks hit a bit that is set already, and a test costs a fraction of an atomic OR. But
+ *    the test may skip the OR only because of the fences. Without the writer's, the processor may
+ *    do the test while the store still waits in its store buffer: it sees the bit set, the reader
+ *    clears the bit and reads the old data, and then the store lands. Nothing marks that page
+ *    again: a write is lost (measured on x86: one in ten thousand). With both fences, either the
+ *    reader sees the data, or the writer's test comes after the clearing and sees the bit clear,
+ *    or set by a later mark. In each case the data reaches a reader: now, or after the next
+ *    harvest.
  *
  * 2. Start against marks. rs_marks_start() sets the flag, then fences. A writer that is on its way
  *    reads the flag after its own fence. If it still finds "off" and drops its mark, then its

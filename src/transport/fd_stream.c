@@ -89,6 +89,7 @@ static const struct rs_backend fd_backend = {
 	.wait = fd_wait,
 	.shutdown = fd_shutdown,
 	.close = fd_close,
+	.never_blocks = true,
 };
 
 static int check_access(int fd, unsigned flags)

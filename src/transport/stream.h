@@ -32,6 +32,12 @@ int rs_stream_read_into(struct rs_stream *stream, void *to, size_t bytes, size_t
 int rs_stream_fail(struct rs_stream *stream, int code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
+/*
+ * After a write failed: what the peer has said meanwhile, at most bytes of it, without waiting.
+ * Nothing on a stream that was shut down, or whose backend might block.
+ */
+size_t rs_stream_last_words(struct rs_stream *stream, void *to, size_t bytes);
+
 /* Whether the input ends here: true without an error if no further byte comes. Blocks until
  * it is known. */
 bool rs_stream_at_end(struct rs_stream *stream);

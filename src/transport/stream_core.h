@@ -38,6 +38,7 @@ struct rs_backend {
 	int (*wait)(struct rs_stream *stream, enum rs_direction direction, int timeout_ms);
 	void (*shutdown)(struct rs_stream *stream);
 	int (*close)(struct rs_stream *stream, struct rs_error *error);
+	bool never_blocks; /* readv and writev keep to what they should */
 };
 
 struct rs_stream_writer {

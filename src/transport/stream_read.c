@@ -81,6 +81,25 @@ static int read_in_place(struct rs_stream *stream, uint8_t *to, size_t bytes, si
 	return 0;
 }
 
+size_t rs_stream_last_words(struct rs_stream *stream, void *to, size_t bytes)
+{
+	size_t have;
+
+	if (!(stream->flags & RS_STREAM_READ) || !stream->backend->never_blocks ||
+	    rs_stream_code(stream) == -ECANCELED)
+		return 0;
+	have = take_buffered(&stream->reader, to, bytes);
+	while (have < bytes) {
+		struct iovec rest = { (uint8_t *)to + have, bytes - have };
+		ssize_t moved = stream->backend->readv(stream, &rest, 1);
+
+		if (moved <= 0)
+			break;
+		have += (size_t)moved;
+	}
+	return have;
+}
+
 int rs_stream_read_into(struct rs_stream *stream, void *to, size_t bytes, size_t *placed)
 {
 	int code = may_get(stream);
