@@ -9,6 +9,7 @@ need_everything()
     need_program gcc gcc
     need_program g++ g++
     need_program python3 python3
+    need_program patch patch
     need_package libc6-dev /usr/include/stdio.h
     need_package liburcu-dev /usr/include/urcu-bp.h
     need_package libcmocka-dev /usr/include/cmocka.h
