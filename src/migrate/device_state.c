@@ -158,12 +158,15 @@ static int call_vmm(struct rs_migration *migration, const struct rs_device_secti
 {
 	struct rs_state *state = migration->state;
 	int result = migration->vm.load_device(migration->opaque, section, body);
+	struct rs_error cause = { 0 };
 
+	rs_stream_error(body, &cause);
 	if (result < 0)
 		return rs_session_fail(state, result,
 				       "device section %s, instance %u, version %u: the VMM failed "
-				       "to load it",
-				       section->name, section->instance, section->version);
+				       "to load it%s%s",
+				       section->name, section->instance, section->version,
+				       cause.code != 0 ? ": " : "", cause.text);
 	return rs_session_check_stream(state, body);
 }
 

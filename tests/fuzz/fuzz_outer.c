@@ -7,7 +7,7 @@
  * Input: a byte of options, then the stream; bytes that it leaves are a stream that reconnects.
  */
 #include "fuzz/check.h"
-#include "fuzz/peer.h"
+#include "support/peer.h"
 #include "support/guarded_memory.h"
 
 #include <ramsync/migrate.h>

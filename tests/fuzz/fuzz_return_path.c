@@ -7,7 +7,7 @@
  * destination's answers on a second stream. PEER_SESSION_MARK stands for the offered session.
  */
 #include "fuzz/check.h"
-#include "fuzz/peer.h"
+#include "support/peer.h"
 #include "support/guarded_memory.h"
 
 #include <ramsync/migrate.h>

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT */
-/* The other end of a two-way stream, played by the fuzzer's input: what is read comes from there,
+/* The other end of a stream, played by a piece of memory: what is read comes from there,
  * what is written is looked at and forgotten. */
-#ifndef RS_FUZZ_PEER_H
-#define RS_FUZZ_PEER_H
+#ifndef RS_TESTS_PEER_H
+#define RS_TESTS_PEER_H
 
 #include <ramsync/stream.h>
 
 #define PEER_SESSION_BYTES 16
 
-/* Where the input has these bytes, the session id that the other end has offered is read:
- * no fuzzer would guess it. */
+/* Where that memory has these bytes, the session id that the other end has offered is read:
+ * nobody could guess it. */
 #define PEER_SESSION_MARK "0123456789abcdef"
 
 struct peer {

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT */
-#include "fuzz/peer.h"
+#include "support/peer.h"
 
-#include "fuzz/check.h"
-
+#include <stdlib.h>
 #include <string.h>
 
 void peer_init(struct peer *peer, const uint8_t *input, size_t bytes, size_t max_read)
 {
 	*peer = (struct peer){ .bytes = bytes, .max_read = max_read };
 	peer->input = malloc(bytes + 1);
-	CHECK(peer->input != NULL);
+	if (peer->input == NULL)
+		abort();
 	memcpy(peer->input, input, bytes);
 }
 
@@ -100,6 +100,7 @@ struct rs_stream *peer_connect(struct peer *peer, unsigned flags)
 {
 	struct rs_stream *stream;
 
-	CHECK(rs_stream_create(&peer_ops, peer, flags, &stream) == 0);
+	if (rs_stream_create(&peer_ops, peer, flags, &stream) != 0)
+		abort();
 	return stream;
 }
