@@ -258,13 +258,13 @@ static uint64_t race_run(uint64_t rounds, bool toggling)
 static void no_write_is_lost(void **state)
 {
 	(void)state;
-	assert_int_equal(race_run(40000, false), 0);
+	assert_int_equal(race_run(20000, false), 0);
 }
 
 static void no_write_is_lost_by_a_start_or_a_stop(void **state)
 {
 	(void)state;
-	assert_int_equal(race_run(40000, true), 0);
+	assert_int_equal(race_run(20000, true), 0);
 }
 
 int main(void)

@@ -371,7 +371,7 @@ static void copy_under_fire(struct memory memory, uint64_t host_page_bytes)
 	start(&tracked);
 	/* Everything is dirty at the start: that is the caller's part. */
 	rs_live_copy(copy, memory.host, memory.bytes);
-	for (unsigned i = 0; i < 50; i++)
+	for (unsigned i = 0; i < 25; i++)
 		copy_dirty(&tracked, &memory, copy);
 	atomic_store_explicit(&shared.done, true, memory_order_relaxed);
 	for (size_t i = 0; i < 2; i++)
