@@ -2,6 +2,9 @@
 /*
  * Migrations that end early: recorded ones, cut after each of their bytes. A cut stream never runs
  * the guest, unless all that it needs has come; nothing outside a region is written.
+ *
+ * In the middle of a page's content one byte is like another: there only some are tried, and all of
+ * them with RS_TEST_LONG=1.
  */
 #include "integration/odd_streams.h"
 #include "support/guarded_memory.h"
@@ -10,6 +13,8 @@
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdbool.h>
+#include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
 
@@ -96,12 +101,23 @@ static void record(struct stream_bytes *recorded, const char *machine)
 	close_source(&source);
 }
 
+static bool inside_content(const struct stream_bytes *stream, size_t cut)
+{
+	if (cut < 8 || cut + 8 > stream->bytes || cut % 61 == 0)
+		return false;
+	return memcmp(stream->data + cut - 8, stream->data + cut - 7, 15) == 0;
+}
+
 /* From byte doubt on the destination can only be in doubt, from byte whole on it runs. */
 static void cut_everywhere(const struct stream_bytes *stream, unsigned options, size_t doubt,
 			   size_t whole)
 {
+	bool every_byte = getenv("RS_TEST_LONG") != NULL;
+
 	assert_in_range(whole, 1, stream->bytes);
 	for (size_t cut = 0; cut <= stream->bytes; cut++) {
+		if (!every_byte && inside_content(stream, cut))
+			continue;
 		struct rs_error error = { 0 };
 		int result = odd_stream_receive(stream->data, cut, options, &error);
 		int expected = cut >= whole ? 0 : cut >= doubt ? RS_ERROR_IN_DOUBT : -ENODATA;

@@ -10,7 +10,8 @@ void peer_init(struct peer *peer, const uint8_t *input, size_t bytes, size_t max
 	peer->input = malloc(bytes + 1);
 	if (peer->input == NULL)
 		abort();
-	memcpy(peer->input, input, bytes);
+	if (bytes > 0)
+		memcpy(peer->input, input, bytes);
 }
 
 void peer_fini(struct peer *peer)
