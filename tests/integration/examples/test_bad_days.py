@@ -63,8 +63,7 @@ class BadDays(Case):
 
     def test_stall_time_out(self):
         recv = self.start(receiver("tcp:127.0.0.1:0", "--progress"))
-        send = self.start(sender(recv.address(), "--progress", *SLOW, "--max-bandwidth", "16M",
-                                 "--stall-timeout", "500"))
+        send = self.start(sender(recv.address(), *SLOW, "--stall-timeout", "500"))
         recv.wait_for(" MiB received")
         recv.kill(signal.SIGSTOP)
         send.end(FAILED)

@@ -3,18 +3,22 @@
 """The connection is lost during the hand-over, at each of its messages. The guest runs at exactly
 one end, or both ends know that they do not know."""
 
+import signal
+
 from cutting_proxy import COMMIT, READY, RUNNING, CuttingProxy
 from programs import COMPLETED, FAILED, FAST, IN_DOUBT, Case, main, receiver, sender
 
 
 class Doubt(Case):
-    def lose(self, message, send_arguments=(), recv_arguments=()):
+    def lose(self, message, send_arguments=(), recv_arguments=(), end_receiver=False):
         """A migration that loses a message of the hand-over; both ends, ended."""
         recv = self.start(receiver("tcp:127.0.0.1:0", "--verify", *recv_arguments))
         proxy = CuttingProxy(recv.address(), message)
         self.addCleanup(proxy.close)
         send = self.start(sender(proxy.address, "--verify", *FAST, *send_arguments))
         send.end()
+        if end_receiver:
+            recv.kill(signal.SIGTERM)
         recv.end()
         self.assertTrue(proxy.was_lost)
         return send, recv
@@ -56,9 +60,7 @@ class Doubt(Case):
 
     def test_running_lost(self):
         # The destination has the guest and does not know of any doubt, but it answers.
-        send, recv = self.lose(RUNNING, (), ["--run-on", "3"])
-        send.end(COMPLETED)
-        self.check_moved(send, recv)
+        self.check_moved(*self.lose(RUNNING, (), ["--run-on", "100000"], end_receiver=True))
 
     def test_running_lost_and_nobody_asks(self):
         send, recv = self.lose(RUNNING, ["--on-doubt", "exit"])
