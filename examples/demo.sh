@@ -45,10 +45,11 @@ root=$(pwd)
 # ---- setting up ------------------------------------------------------------------------------
 
 [ "$(uname -s)" = Linux ] || fail "libramsync is for Linux"
-available=$(sed -n 's/^MemAvailable: *\([0-9]*\) kB$/\1/p' /proc/meminfo)
+free=$(sed -n 's/^MemAvailable: *\([0-9]*\) kB$/\1/p' /proc/meminfo)
+free=$((${free:-0} / 1024))
 needed=$((mib * 2 + mib / 8 + 64))
-[ "$((${available:-0} / 1024))" -ge "$needed" ] ||
-    fail "two guests of $mib MiB need $needed MiB of memory, $((${available:-0} / 1024)) are free;" \
+[ "$free" -ge "$needed" ] ||
+    fail "two guests of $mib MiB need $needed MiB of memory, $free are free;" \
         "a smaller one is possible: examples/demo.sh MIB"
 
 need_program cmake cmake

@@ -5,7 +5,8 @@
 import re
 import subprocess
 
-from programs import BAD_USAGE, FAILED, FAST, GUEST, RECV, SEND, Case, Program, main, receiver, sender
+from programs import (BAD_USAGE, FAILED, FAST, GUEST, RECV, SEND, Case, Program, main, receiver,
+                      sender)
 
 # The table of statistics, as the library's header lists it.
 STATISTICS = """transferred remaining total duplicate normal normal-bytes dirty-sync-count
@@ -60,7 +61,8 @@ REFUSED = [
 FAILING = [
     (SEND, ["--to", "nonsense", "--memory", "1M"], "nonsense"),
     (SEND, ["--to", "tcp:127.0.0.1", "--memory", "1M"], "tcp:127.0.0.1"),
-    (SEND, ["--to", "unix:/no/such/folder/socket", "--memory", "1M", "--region", "a:anon:1"], "\"a\""),
+    (SEND, ["--to", "unix:/no/such/folder/socket", "--memory", "1M", "--region", "a:anon:1"],
+     "\"a\""),
     (SEND, ["--to", "file:/no/such/folder/file", "--memory", "1M"], "/no/such/folder/file"),
     (SEND, ["--to", NOWHERE, "--memory", "1025K"], "--memory"),
     (SEND, ["--to", NOWHERE, "--memory", "1M", "--region", "rom:anon:1M"], "region rom"),
