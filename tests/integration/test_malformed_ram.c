@@ -180,7 +180,7 @@ static void lists(void **unused)
 		{ "cut off", 0, "qemu start u64:6004 entry-a s:b u32:0", -ENODATA,
 		  "the stream ended inside a body of RAM", "" },
 		{ "a region that cannot be written", ODD_READONLY, LIST("list"), -EROFS,
-		  "region b is mapped read-only here", "QEMU has no such regions in the list" },
+		  "region b is mapped read-only here", "" },
 	};
 	(void)unused;
 	RUN(rows);
@@ -200,8 +200,7 @@ static void ignored_regions(void **unused)
 		  "stream",
 		  "" },
 		{ "with pages", ODD_IGNORE_SHARED, IGNORING("u64:1000 eos foot end u64:2 s:i u8:0"),
-		  -EINVAL, "region i, offset 0x0: a page of an ignored region",
-		  "7.2 would write the memory that both ends share" },
+		  -EINVAL, "region i, offset 0x0: a page of an ignored region", "" },
 	};
 	(void)unused;
 	RUN(rows);
