@@ -234,8 +234,8 @@ static int hear_last_words(struct outgoing *out, int result)
 				  rs_get_be16(message + 2), (const char *)message + 4);
 }
 
-/* The guest stays or becomes the source's again. */
-static void give_up(struct rs_migration *migration)
+/* The guest becomes the source's again; at once, before anything is cleaned up. */
+static void take_back(struct rs_migration *migration)
 {
 	struct rs_counters *counters = &migration->state->counters;
 
@@ -246,7 +246,6 @@ static void give_up(struct rs_migration *migration)
 				  "the VMM failed to resume the guest after the migration failed");
 	if (rs_counter_get(counters->downtime_start_ns) != 0)
 		rs_counter_set(counters->downtime_end_ns, rs_clock_ns());
-	rs_migration_set_ended(migration);
 }
 
 int rs_migration_run_out(struct rs_migration *migration, struct rs_stream *stream)
@@ -273,6 +272,8 @@ int rs_migration_run_out(struct rs_migration *migration, struct rs_stream *strea
 	if (result == 0)
 		result = complete(&out);
 	result = hear_last_words(&out, result);
+	if (result != 0 && result != RS_ERROR_IN_DOUBT)
+		take_back(migration);
 	rs_ram_save_cleanup(state);
 	rs_counters_end(&state->counters, rs_stream_bytes_written(stream) - out.start_bytes);
 	if (result == 0)
@@ -280,6 +281,6 @@ int rs_migration_run_out(struct rs_migration *migration, struct rs_stream *strea
 	else if (result == RS_ERROR_IN_DOUBT)
 		rs_migration_set_status(migration, RS_STATUS_IN_DOUBT);
 	else
-		give_up(migration);
+		rs_migration_set_ended(migration);
 	return result;
 }
