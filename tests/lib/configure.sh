@@ -11,7 +11,7 @@ need_everything()
     need_program python3 python3
     need_program patch patch
     need_package libc6-dev /usr/include/stdio.h
-    need_package liburcu-dev /usr/include/urcu-bp.h
+    need_library liburcu-bp liburcu-dev
     need_package libcmocka-dev /usr/include/cmocka.h
     if [ -z "$quick" ]; then
         need_program clang clang
