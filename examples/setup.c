@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "setup.h"
 #include "fail.h"
-#include "probe.h"
 
 #include <stdio.h>
 
@@ -33,7 +32,7 @@ static enum dirty_log choose_dirty_log(const struct options *options)
 
 	if (options->dirty_log != DIRTY_LOG_AUTO)
 		return options->dirty_log;
-	if (probe_userfaultfd(&error))
+	if (rs_dirty_log_userfaultfd_probe(&error) == 0)
 		return DIRTY_LOG_USERFAULTFD;
 	fprintf(stderr, "%s: --dirty-log marks it is, because userfaultfd does not work here: %s\n",
 		options->program_name, error.text);

@@ -99,5 +99,16 @@ RS_API void rs_dirty_report_bitmap(struct rs_dirty_sink *sink, uint64_t offset,
  */
 extern RS_API const struct rs_dirty_log_ops rs_dirty_log_userfaultfd;
 
+/**
+ * rs_dirty_log_userfaultfd_probe() - whether rs_dirty_log_userfaultfd can work here.
+ * @error: receives what is missing; may be NULL.
+ *
+ * Asks the kernel, so that a VMM can choose its log before there is a migration to fail.
+ *
+ * Return: 0; -EOPNOTSUPP with the name of the missing kernel feature; -EPERM; another errno.
+ * Context: any thread.
+ */
+RS_API int rs_dirty_log_userfaultfd_probe(struct rs_error *error);
+
 RS_END_DECLS
 #endif

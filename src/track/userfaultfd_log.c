@@ -103,6 +103,26 @@ static struct uffd_log *log_new(const struct rs_region *region)
 	return log;
 }
 
+int rs_dirty_log_userfaultfd_probe(struct rs_error *error)
+{
+	int userfaultfd = rs_userfaultfd_open(UFFD_FEATURE_WP_ASYNC, error);
+
+	if (userfaultfd < 0)
+		return userfaultfd;
+	close(userfaultfd);
+	int pagemap = rs_pagemap_open();
+
+	if (pagemap < 0)
+		return rs_error_setf(error, pagemap, "/proc/self/pagemap cannot be opened: %s",
+				     rs_errno_text(pagemap));
+	bool scans = rs_pagemap_can_scan(pagemap);
+
+	close(pagemap);
+	return scans ? 0
+		     : rs_error_setf(error, -EOPNOTSUPP,
+				     "this kernel lacks PAGEMAP_SCAN, which came with Linux 6.7");
+}
+
 static int log_open(struct uffd_log *log, struct rs_error *error)
 {
 	log->memory.pagemap = rs_pagemap_open();

@@ -811,10 +811,17 @@ static void memory_that_is_gone_can_be_stopped(void **state)
 
 /* ---- kernels and users that may less ------------------------------------------------------- */
 
+/* The probe and a start of the log say the same. */
 static int try_to_start(int wanted, const char *text)
 {
 	struct memory memory = map_anonymous(PAGES * host_page);
 	struct tracked_region tracked;
+	struct rs_error error = { 0 };
+
+	if (rs_dirty_log_userfaultfd_probe(&error) != wanted || strstr(error.text, text) == NULL) {
+		print_message("probe: %d, %s\n", error.code, error.text);
+		return 1;
+	}
 
 	track(&tracked, &memory);
 	int result = tracked_region_start(&tracked);
@@ -869,6 +876,7 @@ static void what_the_kernel_lacks_is_named(void **state)
 		}
 		assert_int_equal(result, 0);
 	}
+	assert_int_equal(rs_dirty_log_userfaultfd_probe(&error), 0);
 	/* A feature of the far future. */
 	assert_int_equal(rs_userfaultfd_open(1ull << 60, &error), -EOPNOTSUPP);
 	assert_non_null(strstr(error.text, "0x1000000000000000"));
