@@ -121,7 +121,9 @@ class Qemu:
         """Several rounds under a guest that writes faster than they pass, then the end."""
         self.do("migrate-set-parameters", **{"max-bandwidth": 6 << 20, "downtime-limit": 1})
         self.do("migrate", uri=f"exec:cat > {path}")
-        self.wait_migration(lambda found: found.get("ram", {}).get("dirty-sync-count", 0) >= 4)
+        # On a machine that is too busy for the guest to write much, it may be done before.
+        self.wait_migration(lambda found: found.get("status") == "completed" or
+                            found.get("ram", {}).get("dirty-sync-count", 0) >= 4)
         self.do("migrate-set-parameters", **{"max-bandwidth": 64 << 20, "downtime-limit": 2000})
         return self.wait_migration(lambda found: found.get("status") == "completed")
 

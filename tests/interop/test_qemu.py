@@ -20,7 +20,7 @@ class WithQemu(Case):
         source.wait_passes(3)
         stream = self.path("stream")
         found = source.migrate_live(stream)
-        self.assertGreaterEqual(found["ram"]["dirty-sync-count"], 4)
+        self.assertGreaterEqual(found["ram"]["dirty-sync-count"], 3)
         return stream, source
 
     def check_ram(self, found, source):
