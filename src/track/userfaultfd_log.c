@@ -96,8 +96,9 @@ static struct uffd_log *log_new(const struct rs_region *region)
 	log->userfaultfd = -1;
 	log->memory.pagemap = -1;
 	log->memory.host = (uintptr_t)rs_region_host(region);
-	log->bytes = rs_align_up(rs_region_max_bytes(region), system_page);
 	log->page_bytes = rs_max_u64(rs_region_host_page_bytes(region), system_page);
+	/* Half a page cannot be mapped, nor registered. */
+	log->bytes = rs_align_up(rs_region_max_bytes(region), log->page_bytes);
 	log->memory.block_bytes = rs_wp_block_bytes(log->page_bytes);
 	rs_backing_file_open(&log->memory.file, rs_region_fd(region));
 	return log;

@@ -24,17 +24,23 @@ static struct fake_options random_options(struct test_random *random)
 	return options;
 }
 
-static int open_fake(struct link *link, struct test_random *random)
+static int open_fake(struct link *link, struct test_random *random, void (*taken)(void *opaque),
+		     void *opaque)
 {
 	struct fake_options there = random_options(random), back = random_options(random);
 
+	there.taken = taken;
+	there.taken_opaque = opaque;
 	return fake_stream_pair(&there, &back, &link->out, &link->in);
 }
 
-static int open_fake_one_way(struct link *link, struct test_random *random)
+static int open_fake_one_way(struct link *link, struct test_random *random,
+			     void (*taken)(void *opaque), void *opaque)
 {
 	struct fake_options there = random_options(random);
 
+	there.taken = taken;
+	there.taken_opaque = opaque;
 	return fake_stream_pipe(&there, &link->out, &link->in);
 }
 
@@ -124,14 +130,15 @@ int link_open_reader(struct link *link)
 	return result;
 }
 
-int link_open(struct link *link, enum link_kind kind, struct test_random *random)
+int link_open(struct link *link, enum link_kind kind, struct test_random *random,
+	      void (*taken)(void *opaque), void *opaque)
 {
 	*link = (struct link){ .file = -1 };
 	switch (kind) {
 	case LINK_FAKE:
-		return open_fake(link, random);
+		return open_fake(link, random, taken, opaque);
 	case LINK_FAKE_ONE_WAY:
-		return open_fake_one_way(link, random);
+		return open_fake_one_way(link, random, taken, opaque);
 	case LINK_SOCKETS:
 		return open_sockets(link, random);
 	case LINK_TCP:

@@ -23,8 +23,10 @@ struct link {
 	int file;             /* -1 without one */
 };
 
-/* 0 or a negative errno. */
-int link_open(struct link *link, enum link_kind kind, struct test_random *random);
+/* 0 or a negative errno. The fakes call taken(opaque) in the writer's thread each time that they took
+ * bytes, if it is not NULL. */
+int link_open(struct link *link, enum link_kind kind, struct test_random *random,
+	      void (*taken)(void *opaque), void *opaque);
 /* A file that is written: open the reader. */
 int link_open_reader(struct link *link);
 

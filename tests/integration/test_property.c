@@ -143,7 +143,7 @@ static void random_specs(struct test_random *random, bool userfaultfd, struct gu
 		.page_bytes = random_page_bytes(random),
 		.region_count = 1 + (unsigned)test_random_below(random, 5),
 		.writers = (unsigned)test_random_below(random, 4),
-		.burst = (unsigned)test_random_below(random, 200),
+		.burst = (unsigned)test_random_below(random, 100) >> test_random_below(random, 8),
 		.seed = test_random_next(random),
 	};
 	*to = *from;
@@ -219,6 +219,16 @@ static void count_pass(struct hop *hop)
 	hop->from->hook = NULL;
 	if (hop->unlimited)
 		set_number(hop->from, "max-bandwidth", 0);
+}
+
+/* The worst moment: the pages were just read. */
+static void write_when_taken(void *opaque)
+{
+	struct hop *hop = opaque;
+
+	if (hop->from->spec.writers == 0 && hop->from->running &&
+	    !atomic_load_explicit(&hop->from->quiet, memory_order_relaxed))
+		guest_write(hop->from, 6);
 }
 
 static int out_hook(void *opaque, struct guest *guest, enum guest_moment moment)
@@ -307,7 +317,7 @@ static void run_hop(struct hop *hop, struct test_random *random)
 	struct transfer *transfer = &hop->transfer;
 	struct link link;
 
-	assert_int_equal(link_open(&link, hop->link, random), 0);
+	assert_int_equal(link_open(&link, hop->link, random, write_when_taken, hop), 0);
 	hop->from->hook = out_hook;
 	hop->to->hook = in_hook;
 	hop->from->hook_opaque = hop->to->hook_opaque = hop;

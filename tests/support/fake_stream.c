@@ -219,6 +219,8 @@ static ssize_t fake_writev(void *opaque, const struct iovec *iov, int count)
 	cut_if_due(end->connection, out);
 	pthread_cond_broadcast(&end->connection->changed);
 	pthread_mutex_unlock(&end->connection->lock);
+	if (done > 0 && out->options.taken != NULL)
+		out->options.taken(out->options.taken_opaque);
 	return room < 0 ? room : done;
 }
 

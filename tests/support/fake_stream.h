@@ -45,6 +45,9 @@ struct fake_options {
 	uint64_t cut_at;
 	/* Not NULL: what passes is kept there, as far as there is room. */
 	struct fake_record *record;
+	/* Not NULL: called in the writer's thread, each time that bytes were taken. */
+	void (*taken)(void *opaque);
+	void *taken_opaque;
 };
 
 /* A two-way connection. NULL options mean none. 0 or -ENOMEM. */
