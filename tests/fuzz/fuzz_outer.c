@@ -136,19 +136,24 @@ static void check_outcome(const struct vm *vm, int result)
 	CHECK(result == RS_ERROR_IN_DOUBT || error.code == result);
 }
 
-/* The rest of the input comes from a source that wants to know how it ended. */
+/* The rest of the input comes from a source that wants to know how it ended. What it says ends with
+ * the session and its claim. */
 static void reconnect(struct vm *vm, struct peer *peer)
 {
 	enum rs_status before = rs_migrate_status(vm->state);
+	const uint8_t *rest = peer->input + peer->at;
 	struct rs_stream *stream = peer_connect(peer, RS_STREAM_TWO_WAY);
 	int result = rs_migrate_reconnect_in(vm->state, stream);
 	enum rs_status after = rs_migrate_status(vm->state);
+	const uint8_t *said = rest + rs_stream_bytes_read(stream);
 
-	if (before != RS_STATUS_IN_DOUBT || result != 0)
-		CHECK(after == before || vm->options & OPTION_RESUME_FAILS ||
-		      after == RS_STATUS_COMPLETED || after == RS_STATUS_FAILED);
+	if (result == 0 && peer->has_session)
+		CHECK(memcmp(said - 1 - PEER_SESSION_BYTES, peer->session, PEER_SESSION_BYTES) ==
+		      0);
+	if (result == 0 && before == RS_STATUS_IN_DOUBT)
+		CHECK(after == (said[-1] == 1 ? RS_STATUS_COMPLETED : RS_STATUS_FAILED));
 	else
-		CHECK(after == RS_STATUS_COMPLETED || after == RS_STATUS_FAILED);
+		CHECK(after == before);
 	CHECK(vm->resumes == (after == RS_STATUS_COMPLETED));
 	rs_stream_close(stream, NULL);
 }

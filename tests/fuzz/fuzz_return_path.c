@@ -99,10 +99,23 @@ static void check_outcome(const struct vm *vm, int result)
 	}
 }
 
+/* Once COMMIT is written only the destination's own FAILED gives the guest back. */
+static void check_commit(const struct peer *peer, int result)
+{
+	static const uint8_t commit[] = { 0x08, 0x52, 0x55, 0, 0 };
+	const uint8_t *end = peer->tail + sizeof(peer->tail);
+	bool committed = memcmp(end - sizeof(commit), commit, sizeof(commit)) == 0;
+	bool refused = memmem(peer->input, peer->at, "\x52\x56", 2) != NULL;
+
+	CHECK(committed || result != RS_ERROR_IN_DOUBT);
+	CHECK(!committed || result == RS_ERROR_IN_DOUBT || (result != 0 && refused));
+}
+
 /* Ask the destination, whose answers are the rest of the input. */
 static void reconnect(struct vm *vm, struct peer *peer)
 {
 	enum rs_status before = rs_migrate_status(vm->state);
+	const uint8_t *verdict = peer->input + peer->at;
 	struct rs_stream *stream = peer_connect(peer, RS_STREAM_TWO_WAY);
 	int result = rs_migrate_reconnect_out(vm->state, stream);
 	enum rs_status after = rs_migrate_status(vm->state);
@@ -110,7 +123,7 @@ static void reconnect(struct vm *vm, struct peer *peer)
 	if (before == RS_STATUS_COMPLETED)
 		CHECK(result == -EINVAL);
 	if (before == RS_STATUS_IN_DOUBT && result == 0)
-		CHECK(after == RS_STATUS_COMPLETED || after == RS_STATUS_FAILED);
+		CHECK(after == (verdict[1] == 0x55 ? RS_STATUS_COMPLETED : RS_STATUS_FAILED));
 	else
 		CHECK(after == before);
 	CHECK(vm->running == (after == RS_STATUS_FAILED));
@@ -141,8 +154,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 	peer_init(&peer, data + 1, bytes - 1, vm.options & OPTION_SHORT_READS ? 3 : 0);
 	struct rs_stream *stream = peer_connect(&peer, RS_STREAM_TWO_WAY);
 
-	check_outcome(&vm, rs_migrate_out(vm.state, stream, &ops, &vm));
+	int result = rs_migrate_out(vm.state, stream, &ops, &vm);
+
+	check_outcome(&vm, result);
 	peer.at = rs_stream_bytes_read(stream);
+	check_commit(&peer, result);
 	rs_stream_close(stream, NULL);
 	reconnect(&vm, &peer);
 	decree(&vm);

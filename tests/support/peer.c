@@ -67,6 +67,18 @@ static ssize_t peer_readv(void *opaque, const struct iovec *iov, int count)
 	return (ssize_t)done;
 }
 
+static void keep_tail(struct peer *peer, const uint8_t *data, size_t bytes)
+{
+	size_t kept = sizeof(peer->tail);
+
+	if (bytes >= kept) {
+		memcpy(peer->tail, data + bytes - kept, kept);
+		return;
+	}
+	memmove(peer->tail, peer->tail + bytes, kept - bytes);
+	memcpy(peer->tail + kept - bytes, data, bytes);
+}
+
 static ssize_t peer_writev(void *opaque, const struct iovec *iov, int count)
 {
 	struct peer *peer = opaque;
@@ -78,6 +90,7 @@ static ssize_t peer_writev(void *opaque, const struct iovec *iov, int count)
 		if (at < sizeof(peer->head))
 			memcpy(peer->head + at, iov[i].iov_base,
 			       bytes < sizeof(peer->head) - at ? bytes : sizeof(peer->head) - at);
+		keep_tail(peer, iov[i].iov_base, bytes);
 		done += bytes;
 	}
 	peer->written += done;

@@ -19,6 +19,7 @@ struct peer {
 	size_t max_read; /* most bytes that one read gives; 0 for any */
 	size_t written;
 	uint8_t head[256]; /* the first bytes written */
+	uint8_t tail[8];   /* the last ones */
 	uint8_t session[PEER_SESSION_BYTES];
 	int has_session;
 };
