@@ -3,7 +3,6 @@
 
 #include "ram/page_cursor.h"
 #include "support/plain_region.h"
-#include "support/test_random.h"
 
 #include <errno.h>
 #include <setjmp.h>
@@ -233,29 +232,6 @@ static void several_logs_are_ored(void **state)
 	assert_int_equal(first.starts, 2);
 }
 
-static void what_lies_past_the_end_counts_for_nothing(void **state)
-{
-	struct script script = { .report = report_its_range,
-				 .offset = 298 * PAGE,
-				 .bytes = 50 * PAGE };
-
-	add_log(&script, &plain_ops);
-	assert_int_equal(rs_dirty_logs_start(*state), 0);
-	make_clean(*state);
-	assert_int_equal(sync_now(*state), 2);
-	make_clean(*state);
-	script.bytes = UINT64_MAX;
-	assert_int_equal(sync_now(*state), 2);
-	make_clean(*state);
-	script.offset = 300 * PAGE;
-	assert_int_equal(sync_now(*state), 0);
-	script.offset = UINT64_MAX;
-	assert_int_equal(sync_now(*state), 0);
-	script.offset = 0;
-	script.bytes = 0;
-	assert_int_equal(sync_now(*state), 0);
-}
-
 /* ---- failures ------------------------------------------------------------------------------ */
 
 static void a_failure_is_named(void **state)
@@ -386,119 +362,6 @@ static void the_cursor_clears_before_it_yields(void **state)
 	assert_int_equal(pages, PAGES);
 }
 
-/* ---- bitmaps ------------------------------------------------------------------------------- */
-
-static struct {
-	uint64_t offset, bits, granule_bytes;
-	uint64_t words[64];
-} reported;
-
-static void report_bitmap(struct script *script, struct rs_dirty_sink *sink)
-{
-	(void)script;
-	rs_dirty_report_bitmap(sink, reported.offset, reported.words, reported.bits,
-			       reported.granule_bytes);
-}
-
-/* What should be dirty: every page that a set granule touches, inside the region. */
-static void expect_pages(bool *expected, uint32_t page_bytes)
-{
-	uint64_t used = (uint64_t)PAGES * page_bytes;
-
-	memset(expected, 0, ROOM_PAGES);
-	for (uint64_t bit = 0; bit < reported.bits; bit++) {
-		uint64_t start = reported.offset + bit * reported.granule_bytes;
-
-		if (!(reported.words[bit / 64] >> (bit % 64) & 1))
-			continue;
-		for (uint64_t at = start; at < start + reported.granule_bytes && at < used;
-		     at += at % page_bytes == 0 ? page_bytes : page_bytes - at % page_bytes)
-			expected[at / page_bytes] = true;
-	}
-}
-
-static void check_bitmap(struct rs_state *state, uint32_t page_bytes)
-{
-	bool expected[ROOM_PAGES];
-	uint64_t count = 0;
-
-	make_clean(state);
-	expect_pages(expected, page_bytes);
-	for (unsigned page = 0; page < ROOM_PAGES; page++)
-		count += expected[page];
-	assert_int_equal(sync_now(state), count);
-	for (unsigned page = 0; page < ROOM_PAGES; page++)
-		assert_int_equal(rs_bitmap_test(&region->dirty, page), expected[page]);
-}
-
-static void check_bitmaps(struct rs_state *state, uint32_t page_bytes, struct test_random *random)
-{
-	static const uint64_t granules[] = { 512,   1024,  2048,   4096,   8192,
-					     16384, 65536, 262144, 2097152 };
-	uint64_t used = (uint64_t)PAGES * page_bytes;
-
-	for (size_t i = 0; i < 400; i++) {
-		uint64_t granule = granules[test_random_below(random, 9)];
-		bool sparse = test_random_one_in(random, 2);
-
-		reported.granule_bytes = granule;
-		reported.offset = test_random_below(random, used / granule + 1) * granule;
-		/* Often a whole number of words, often right at word borders, or past the end. */
-		if (test_random_one_in(random, 3))
-			reported.offset = 0;
-		reported.bits =
-		    test_random_one_in(random, 3) ? 256 : test_random_below(random, 4097);
-		for (size_t word = 0; word < 64; word++)
-			reported.words[word] =
-			    sparse ? 1ull << test_random_below(random, 64)
-				   : test_random_next(random) & test_random_next(random);
-		check_bitmap(state, page_bytes);
-	}
-}
-
-/* Granules smaller and larger than the page, aligned to it or not, whole words or not. */
-static void bitmaps_of_any_granularity(void **state)
-{
-	static const uint32_t sizes[] = { 1024, 4096, 65536 };
-	struct test_random random = { 1 };
-
-	for (size_t i = 0; i < 3; i++) {
-		struct script script = { .report = report_bitmap };
-		struct rs_state *of_size = plain_state(sizes[i]);
-
-		make_region(of_size, sizes[i]);
-		assert_int_equal(rs_region_add_dirty_log(region, &plain_ops, &script), 0);
-		rs_session_open(of_size);
-		assert_int_equal(rs_dirty_logs_start(of_size), 0);
-		check_bitmaps(of_size, sizes[i], &random);
-		rs_dirty_logs_stop(of_size);
-		rs_session_close(of_size);
-		rs_state_destroy(of_size);
-	}
-	region = rs_region_find(*state, "r");
-}
-
-/* As KVM gives it: a bit for each page, whole words, the last one with bits past the end. */
-static void bits_past_the_end_are_ignored(void **state)
-{
-	struct script script = { .report = report_bitmap };
-
-	add_log(&script, &plain_ops);
-	assert_int_equal(rs_dirty_logs_start(*state), 0);
-	make_clean(*state);
-	memset(reported.words, 0xff, sizeof(reported.words));
-	reported.offset = 0;
-	reported.granule_bytes = PAGE;
-	reported.bits = 320;
-	assert_int_equal(sync_now(*state), PAGES);
-	make_clean(*state);
-	reported.bits = 65;
-	assert_int_equal(sync_now(*state), 65);
-	make_clean(*state);
-	reported.bits = 0;
-	assert_int_equal(sync_now(*state), 0);
-}
-
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -507,13 +370,10 @@ int main(void)
 		TEST(ignored_regions_have_no_dirty_page),
 		TEST(marks_are_a_log),
 		TEST(several_logs_are_ored),
-		TEST(what_lies_past_the_end_counts_for_nothing),
 		TEST(a_failure_is_named),
 		TEST(a_removed_region_stops_its_logs),
 		TEST(chunks_are_cleared_once),
 		TEST(the_cursor_clears_before_it_yields),
-		TEST(bitmaps_of_any_granularity),
-		TEST(bits_past_the_end_are_ignored),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
