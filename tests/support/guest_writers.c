@@ -214,12 +214,16 @@ void guest_write(struct guest *guest, unsigned count)
 void guest_let_write(struct guest *guest, uint64_t count)
 {
 	uint64_t goal = atomic_load(&guest->writes) + count;
+	bool quiet;
 
-	if (guest->spec.writers == 0)
+	if (guest->spec.writers == 0) {
 		guest_write(guest, (unsigned)count);
-	else
-		while (atomic_load(&guest->writes) < goal)
-			sched_yield();
+		return;
+	}
+	quiet = atomic_exchange(&guest->quiet, false);
+	while (atomic_load(&guest->writes) < goal)
+		sched_yield();
+	atomic_store(&guest->quiet, quiet);
 }
 
 /* ---- threads ------------------------------------------------------------------------------- */
