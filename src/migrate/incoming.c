@@ -220,8 +220,7 @@ static void send_shut(struct incoming *in, uint32_t value)
 	rs_stream_flush(in->stream);
 }
 
-/* QEMU's description of the devices, behind the end mark. Nothing here needs it, and it may never
- * come: the guest runs already. */
+/* QEMU's description of the devices, behind the end mark. Nothing here needs it. */
 static void skip_description(struct incoming *in)
 {
 	const uint8_t *data;
@@ -243,6 +242,17 @@ static int run_without_asking(struct incoming *in)
 		return result;
 	if (migration->two_way)
 		return fail(in, "the stream ends without a hand-over");
+	if (in->return_path) {
+		/*
+		 * QEMU is the source, and waits for SHUT. One that comes while it is still writing
+		 * makes it close the connection under its own feet, call that a failure, and run
+		 * the guest. For the same reason what breaks off here has failed at both ends.
+		 */
+		skip_description(in);
+		result = rs_migration_fail_stream(migration);
+		if (result != 0)
+			return result;
+	}
 	rs_session_ignore_regions(in->state);
 	if (!rs_migration_commit(migration))
 		return rs_session_code(in->state);
@@ -250,7 +260,8 @@ static int run_without_asking(struct incoming *in)
 	if (result < 0)
 		return rs_session_fail(in->state, result, "the VMM failed to resume the guest");
 	send_shut(in, 0);
-	if (!migration->native)
+	/* Without a return path it may never come: the guest runs already. */
+	if (!migration->native && !in->return_path)
 		skip_description(in);
 	return 0;
 }

@@ -187,7 +187,13 @@ static void endings(void **unused)
 		  "the end of RAM is missing", "" },
 		{ "no description", 0, "qemu ram qemu-device eof", 0, "", "" },
 		{ "a description", 0, "qemu ram qemu-device eof u8:6 u32:2 t:{}", 0, "", "" },
-		/* By then the guest runs: nothing of it is needed, and it may never come. */
+		/* By then the guest runs: nothing of it is needed, and it may never come. But a source
+		 * that waits for an answer has failed, too, if it could not write all. */
+		{ "half a description, and an answer is due", ODD_TWO_WAY,
+		  "qemu u8:8 u16:1 u16:0 ram qemu-device eof u8:6 u32:3 t:{}", -ENODATA, "ended",
+		  "" },
+		{ "a whole one, and an answer is due", ODD_TWO_WAY,
+		  "qemu u8:8 u16:1 u16:0 ram qemu-device eof u8:6 u32:2 t:{}", 0, "", "" },
 		{ "half a description", 0, "qemu ram qemu-device eof u8:6 u32:3 t:{}", 0, "", "" },
 		{ "less than a description", 0, "qemu ram qemu-device eof u8:6 u16:0", 0, "", "" },
 		{ "something behind the end", 0, "qemu ram eof t:another-stream", 0, "", "" },

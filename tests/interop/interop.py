@@ -66,21 +66,35 @@ class Case(unittest.TestCase):
             file.write(data)
         return self.path(name)
 
-    def run_program(self, verb, stream, *arguments, fails=False):
-        """What the program found, or with fails what it said."""
+    def start_program(self, verb, stream, *arguments):
         words = [PROGRAM, verb, stream, self.folder, *map(str, arguments)]
-        done = subprocess.run(words, capture_output=True, text=True, timeout=PATIENCE, check=False)
-        self.assertEqual(done.returncode != 0, fails, f"{words}: {done.stderr}")
-        return done.stderr if fails else json.loads(done.stdout)
+        program = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                   stderr=subprocess.PIPE, text=True)
+        self.addCleanup(program.communicate)
+        self.addCleanup(program.kill)
+        return program
+
+    def end_program(self, program, fails=False):
+        """What the program found, or with fails what it said."""
+        out, err = program.communicate(timeout=PATIENCE)
+        self.assertEqual(program.returncode != 0, fails, f"{program.args}: {err}")
+        return err if fails else json.loads(out)
+
+    def run_program(self, verb, stream, *arguments, fails=False):
+        return self.end_program(self.start_program(verb, stream, *arguments), fails)
 
     def load(self, stream, *options):
         return self.run_program("load", stream, *options)
 
-    def receive(self, stream, *options):
+    def write_lengths(self, stream):
+        """A file that tells the program how long the devices of a stream are."""
         with open(stream, "rb") as file:
             lengths = device_lengths(file.read())
         lines = "".join(f"{size} {instance} {name}\n" for name, instance, size in lengths)
-        return self.run_program("receive", stream, self.write("lengths", lines.encode()), *options)
+        return self.write("lengths", lines.encode())
+
+    def receive(self, stream, *options):
+        return self.run_program("receive", stream, self.write_lengths(stream), *options)
 
 
 def main():

@@ -9,6 +9,8 @@
  *	interop rewrite STREAM DIRECTORY OUT [options]
  *		load the RAM, and write the stream again with RAM sections of our own
  *
+ * STREAM is a file, or an address of a socket to listen on.
+ *
  * options:	rubbish			what is in the regions before is not zero
  *		NAME BYTES ADDRESS	this region is ignored (x-ignore-shared)
  *
@@ -72,11 +74,29 @@ static int take_options(struct tool *tool, int count, char **options)
 	return result != 0 ? result : regions_add_ignored(regions, strtoull(options[1], NULL, 0));
 }
 
+static int open_stream(struct tool *tool, const char *from)
+{
+	struct rs_listener *listener;
+	int result;
+
+	if (strchr(from, ':') == NULL) {
+		int fd = open(from, O_RDONLY | O_CLOEXEC);
+
+		return fd < 0 ? -errno : rs_stream_from_fd(fd, RS_STREAM_READ, &tool->stream);
+	}
+	result = rs_stream_listen(from, &listener, NULL);
+	if (result == 0) {
+		result = rs_listener_accept(listener, 0, &tool->stream, NULL);
+		rs_listener_close(listener);
+	}
+	return result;
+}
+
 static int work(struct tool *tool, int count, char **words)
 {
 	const char *verb = words[1], *from = words[2];
-	int more = strcmp(verb, "load") == 0 ? 0 : 1, fd = open(from, O_RDONLY | O_CLOEXEC);
-	int result = fd < 0 ? -errno : rs_stream_from_fd(fd, RS_STREAM_READ, &tool->stream);
+	int more = strcmp(verb, "load") == 0 ? 0 : 1;
+	int result = open_stream(tool, from);
 
 	if (count < 4 + more || result != 0)
 		return result != 0 ? result : -EINVAL;

@@ -111,21 +111,26 @@ class Qemu:
         end = time.monotonic() + PATIENCE
         while True:
             found = self.do("query-migrate")
-            if found.get("status") == "failed" or time.monotonic() > end:
-                raise AssertionError(f"{found}: {self.said()}")
             if reached(found):
                 return found
+            if found.get("status") == "failed" or time.monotonic() > end:
+                raise AssertionError(f"{found}: {self.said()}")
             time.sleep(0.02)
 
-    def migrate_live(self, path):
+    def migrate_live(self, address):
         """Several rounds under a guest that writes faster than they pass, then the end."""
         self.do("migrate-set-parameters", **{"max-bandwidth": 6 << 20, "downtime-limit": 1})
-        self.do("migrate", uri=f"exec:cat > {path}")
+        self.do("migrate", uri=address)
         # On a machine that is too busy for the guest to write much, it may be done before.
         self.wait_migration(lambda found: found.get("status") == "completed" or
                             found.get("ram", {}).get("dirty-sync-count", 0) >= 4)
         self.do("migrate-set-parameters", **{"max-bandwidth": 64 << 20, "downtime-limit": 2000})
         return self.wait_migration(lambda found: found.get("status") == "completed")
+
+    def want_answers(self):
+        """The destination has to say over the return path that all went well."""
+        self.do("migrate-set-capabilities",
+                capabilities=[{"capability": "return-path", "state": True}])
 
     def load(self, path):
         self.do("migrate-incoming", uri=f"exec:cat {path}")

@@ -2,7 +2,9 @@
 # SPDX-License-Identifier: MIT
 """RAM goes from a real QEMU to this library, and from this library to a real QEMU."""
 
+import os
 import sys
+import time
 
 import qemu
 from interop import Case, digest, main
@@ -19,7 +21,7 @@ class WithQemu(Case):
         source = self.start("source")
         source.wait_passes(3)
         stream = self.path("stream")
-        found = source.migrate_live(stream)
+        found = source.migrate_live(f"exec:cat > {stream}")
         self.assertGreaterEqual(found["ram"]["dirty-sync-count"], 3)
         return stream, source
 
@@ -38,6 +40,33 @@ class WithQemu(Case):
     def test_from_qemu_through_the_driver(self):
         stream, source = self.save_live()
         self.check_ram(self.receive(stream), source)
+
+    def listen(self, lengths):
+        """The driver on a socket; a file that is not there yet is what QEMU cannot connect to."""
+        path = self.path("socket")
+        program = self.start_program("receive", f"unix:{path}", lengths)
+        while not os.path.exists(path) and program.poll() is None:
+            time.sleep(0.02)
+        return f"unix:{path}", program
+
+    def test_from_qemu_with_answers(self):
+        stream, source = self.save_live()
+        lengths = self.write_lengths(stream)
+        source.do("cont")
+        source.want_answers()
+        address, program = self.listen(lengths)
+        source.migrate_live(address)
+        self.check_ram(self.end_program(program), source)
+
+    def test_qemu_hears_of_our_failure(self):
+        source = self.start("source")
+        source.wait_passes(1)
+        source.want_answers()
+        address, program = self.listen(self.write("lengths", b""))
+        source.do("migrate", uri=address)
+        source.wait_migration(lambda found: found.get("status") == "failed")
+        self.assertIn("failed to load it", self.end_program(program, fails=True))
+        source.wait_passes(source.passes() + 2)
 
     def test_to_qemu(self):
         stream, source = self.save_live()
