@@ -202,6 +202,17 @@ static void marks_are_a_log(void **state)
 	assert_int_equal(sync_now(*state), 1);
 }
 
+/* A mark that raced with the end of the last session, when the region was longer. */
+static void marks_past_the_end_count_for_nothing(void **state)
+{
+	assert_int_equal(rs_dirty_logs_start(*state), 0);
+	make_clean(*state);
+	rs_marks_set_range(&region->marks, PAGES - 1, 5);
+	rs_marks_set_range(&region->marks, ROOM_PAGES - 1, 1);
+	assert_int_equal(sync_now(*state), 1);
+	assert_true(rs_bitmap_test(&region->dirty, PAGES - 1));
+}
+
 static void report_its_range(struct script *script, struct rs_dirty_sink *sink)
 {
 	rs_dirty_report_range(sink, script->offset, script->bytes);
@@ -369,6 +380,7 @@ int main(void)
 		TEST(every_page_is_dirty_at_first),
 		TEST(ignored_regions_have_no_dirty_page),
 		TEST(marks_are_a_log),
+		TEST(marks_past_the_end_count_for_nothing),
 		TEST(several_logs_are_ored),
 		TEST(a_failure_is_named),
 		TEST(a_removed_region_stops_its_logs),

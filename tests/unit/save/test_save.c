@@ -134,6 +134,19 @@ static void the_bodies_of_a_migration(void **state)
 	assert_int_equal(rs_counter_get(((struct rs_state *)*state)->counters.dirty_sync_count), 3);
 }
 
+/* Between calls a region may be removed: whoever does that waits for no pin. */
+static void between_calls_nothing_is_pinned(void **state)
+{
+	memset(memory, 1, PAGE);
+	assert_int_equal(begin(*state, true), 0);
+	assert_int_equal(region->pins, 0);
+	assert_int_equal(rs_ram_save_iterate(*state, stream), 1);
+	assert_int_equal(region->pins, 0);
+	mark(0);
+	assert_int_equal(rs_ram_save_complete(*state, stream), 0);
+	assert_int_equal(region->pins, 0);
+}
+
 /* ---- again --------------------------------------------------------------------------------- */
 
 static void the_next_attempt_begins_anew(void **state)
@@ -295,6 +308,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		TEST(the_bodies_of_a_migration),
+		TEST(between_calls_nothing_is_pinned),
 		TEST(the_next_attempt_begins_anew),
 		TEST(no_region),
 		TEST(an_ignored_region_needs_the_parameter),
