@@ -91,6 +91,8 @@ def bodies(size=PAGE, used=4, address=None):
         "pages": listed + END + page(0, b"a", size=size) + zero(size) + zero(0, b"b") + END,
         "continue": listed + END + page(0, b"a", size=size) + END + zero(size) + END,
         "flush": listed + zero(0, b"a") + u64(FLUSH) + zero(3 * size) + END,
+        "zero-over-page": listed + page(2 * size, b"a", size=size) + page(0, b"b", size=size) + END +
+        zero(0) + zero(2 * size, b"a") + END,
         "list-again": listed + page(0, b"b", size=size) + listed + zero(0, b"b") + END,
         "runs": listed + END + run(ZERO, 0, 4 * size, b"a") +
         run(FULL_PAGE, size, 2 * size, b"b", content) + run(ZERO, 0, 3 * size) + END,
@@ -101,7 +103,7 @@ def ram_seeds():
     for shift, size in enumerate((1024, 4096, 16384, 65536)):
         if size > 4096:
             continue
-        for option in (0x00, 0x04, 0x14, 0x24):
+        for option in (0x00, 0x04, 0x10, 0x14, 0x24):
             for title, body in bodies(size).items():
                 yield f"{title}-{size}-{option:02x}", u8(shift | option) + body
         yield f"resize-{size}", u8(shift | 0x40) + bodies(size, used=6)["pages"]
