@@ -44,7 +44,7 @@ struct fixture {
 	struct guest *to;
 	const struct scenario *scenario;
 	struct gate gate;
-	bool done; /* the moment has come once */
+	bool done; /* the moment has come once; that guest's thread only */
 	int code;  /* what rs_migrate_cancel() returned */
 	char text[256];
 };
@@ -89,10 +89,9 @@ static bool is_the_moment(const struct fixture *fixture, const struct guest *gue
 {
 	const struct scenario *scenario = fixture->scenario;
 
-	return !fixture->done &&
-	       guest == (scenario->guest == SOURCE ? fixture->from : fixture->to) &&
+	return guest == (scenario->guest == SOURCE ? fixture->from : fixture->to) &&
 	       moment == scenario->moment &&
-	       (moment != GUEST_STATUS || guest->status == scenario->status);
+	       (moment != GUEST_STATUS || guest->status == scenario->status) && !fixture->done;
 }
 
 static int cancelling_hook(void *opaque, struct guest *guest, enum guest_moment moment)
@@ -341,7 +340,7 @@ static void at_any_time(void **state)
 		atomic_store(&fixture.from->quiet, false);
 		transfer_end_start(&transfer.in, fixture.to, in, transfer_in);
 		transfer_end_start(&transfer.out, fixture.from, out, transfer_out);
-		usleep((useconds_t)test_random_below(&random, 4000));
+		usleep((useconds_t)test_random_below(&random, 1000 << i % 5));
 		fixture.code = rs_migrate_cancel(state_of(&fixture, who));
 		transfer_end_join(&transfer.out);
 		transfer_end_join(&transfer.in);

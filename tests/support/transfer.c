@@ -2,6 +2,7 @@
 #include "support/transfer.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 int transfer_out(struct guest *guest, struct rs_stream *stream)
 {
@@ -22,13 +23,17 @@ static void *end_main(void *argument)
 		rs_error_get(end->guest->state, RS_ERROR_OF_MIGRATION, &end->error);
 	/* A peer that still waits learns of the end. */
 	rs_stream_close(end->stream, NULL);
+	atomic_store(&end->ended, true);
 	return NULL;
 }
 
 void transfer_end_start(struct transfer_end *end, struct guest *guest, struct rs_stream *stream,
 			int (*work)(struct guest *guest, struct rs_stream *stream))
 {
-	*end = (struct transfer_end){ .guest = guest, .stream = stream, .work = work };
+	memset(end, 0, sizeof(*end));
+	end->guest = guest;
+	end->stream = stream;
+	end->work = work;
 	if (pthread_create(&end->thread, NULL, end_main, end) != 0)
 		abort();
 }

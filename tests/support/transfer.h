@@ -12,6 +12,7 @@ struct transfer_end {
 	struct rs_stream *stream; /* closed when the migration has ended */
 	int (*work)(struct guest *guest, struct rs_stream *stream);
 	pthread_t thread;
+	_Atomic bool ended;
 	int result;
 	struct rs_error error; /* of the migration, if it failed */
 };
