@@ -32,6 +32,9 @@ struct script {
 static struct rs_region *region;
 static uint8_t *memory;
 
+/* The logs of a test, which teardown stops. */
+static struct script scripts[3];
+
 static int answer(const struct script *script, int code, struct rs_error *error)
 {
 	if (code != 0 && script->text != NULL)
@@ -116,6 +119,7 @@ static void make_region(struct rs_state *state, uint32_t page_bytes)
 
 static int setup(void **state)
 {
+	memset(scripts, 0, sizeof(scripts));
 	memory = plain_memory_map(ROOM_PAGES * 65536ull);
 	*state = plain_state(4096);
 	make_region(*state, 4096);
@@ -220,13 +224,14 @@ static void report_its_range(struct script *script, struct rs_dirty_sink *sink)
 
 static void several_logs_are_ored(void **state)
 {
-	struct script first = { .report = report_its_range, .offset = 0, .bytes = 2 * PAGE };
-	struct script second = { .report = report_its_range, .offset = PAGE, .bytes = 2 * PAGE };
-	struct script third = { .report = report_its_range, .offset = 299 * PAGE, .bytes = 1 };
-
-	add_log(&first, &plain_ops);
-	add_log(&second, &clear_ops);
-	add_log(&third, &plain_ops);
+	scripts[0] = (struct script){ .report = report_its_range, .bytes = 2 * PAGE };
+	scripts[1] =
+	    (struct script){ .report = report_its_range, .offset = PAGE, .bytes = 2 * PAGE };
+	scripts[2] =
+	    (struct script){ .report = report_its_range, .offset = 299 * PAGE, .bytes = 1 };
+	add_log(&scripts[0], &plain_ops);
+	add_log(&scripts[1], &clear_ops);
+	add_log(&scripts[2], &plain_ops);
 	assert_int_equal(rs_dirty_logs_start(*state), 0);
 	make_clean(*state);
 	rs_dirty_mark(region, 200 * PAGE, 1);
@@ -235,12 +240,12 @@ static void several_logs_are_ored(void **state)
 	assert_true(rs_bitmap_test(&region->dirty, 200));
 	assert_true(rs_bitmap_test(&region->dirty, 299));
 	rs_dirty_logs_stop(*state);
-	assert_int_equal(first.stops + second.stops + third.stops, 3);
+	assert_int_equal(scripts[0].stops + scripts[1].stops + scripts[2].stops, 3);
 	assert_int_equal(dirty_pages(*state), 0);
 	/* And once more, in the next migration. */
 	assert_int_equal(rs_dirty_logs_start(*state), 0);
 	assert_int_equal(dirty_pages(*state), PAGES);
-	assert_int_equal(first.starts, 2);
+	assert_int_equal(scripts[0].starts, 2);
 }
 
 /* ---- failures ------------------------------------------------------------------------------ */
@@ -261,18 +266,18 @@ static void a_failure_is_named(void **state)
 		{ "clear", offsetof(struct script, clear_code), NULL,
 		  "region r: cannot clear its dirty log: Input/output error" },
 	};
-	struct script good = { 0 }, bad = { 0 };
+	struct script *good = &scripts[0], *bad = &scripts[1];
 
-	add_log(&good, &clear_ops);
-	add_log(&bad, &clear_ops);
+	add_log(good, &clear_ops);
+	add_log(bad, &clear_ops);
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		uint64_t newly_dirty;
 		int result;
 
 		print_message("%s\n", cases[i].what);
-		good = bad = (struct script){ 0 };
-		*(int *)(void *)((char *)&bad + cases[i].code) = -EIO;
-		bad.text = cases[i].said;
+		*good = *bad = (struct script){ 0 };
+		*(int *)(void *)((char *)bad + cases[i].code) = -EIO;
+		bad->text = cases[i].said;
 		rs_session_open(*state);
 		result = rs_dirty_logs_start(*state);
 		if (result == 0)
@@ -284,25 +289,25 @@ static void a_failure_is_named(void **state)
 		assert_string_equal(plain_error_text(*state, RS_ERROR_OF_MIGRATION), cases[i].text);
 		rs_dirty_logs_stop(*state);
 		/* One stop for each successful start, whatever came between. */
-		assert_int_equal(good.stops, good.starts);
-		assert_int_equal(bad.stops, bad.start_code == 0 ? bad.starts : 0);
+		assert_int_equal(good->stops, good->starts);
+		assert_int_equal(bad->stops, bad->start_code == 0 ? bad->starts : 0);
 		rs_dirty_logs_stop(*state);
-		assert_int_equal(good.stops, good.starts);
+		assert_int_equal(good->stops, good->starts);
 		assert_null(region->dirty.words);
 	}
 }
 
 static void a_removed_region_stops_its_logs(void **state)
 {
-	struct script script = { 0 };
+	struct script *script = &scripts[0];
 
-	add_log(&script, &clear_ops);
+	add_log(script, &clear_ops);
 	assert_int_equal(rs_dirty_logs_start(*state), 0);
 	assert_int_equal(rs_region_remove(region), 0);
-	assert_int_equal(script.stops, 1);
+	assert_int_equal(script->stops, 1);
 	assert_int_equal(rs_session_code(*state), -ESTALE);
 	rs_dirty_logs_stop(*state);
-	assert_int_equal(script.stops, 1);
+	assert_int_equal(script->stops, 1);
 	rs_session_open(*state);
 	make_region(*state, 4096);
 }
@@ -312,35 +317,35 @@ static void a_removed_region_stops_its_logs(void **state)
 /* Chunks of 64 pages: 300 pages are five, the last of them cut. */
 static void chunks_are_cleared_once(void **state)
 {
-	struct script script = { 0 }, other = { 0 }, plain = { 0 };
+	struct script *script = &scripts[0], *other = &scripts[1], *plain = &scripts[2];
 
 	rs_session_close(*state);
 	assert_int_equal(rs_param_set(*state, "x-clear-bitmap-shift", "6"), 0);
-	add_log(&script, &clear_ops);
-	add_log(&plain, &plain_ops);
-	add_log(&other, &clear_ops);
+	add_log(script, &clear_ops);
+	add_log(plain, &plain_ops);
+	add_log(other, &clear_ops);
 	assert_int_equal(rs_dirty_logs_start(*state), 0);
 	for (unsigned round = 0; round < 3; round++) {
 		sync_now(*state);
 		assert_int_equal(rs_dirty_logs_clear(region, 10, 1), 0);
 		for (unsigned page = 0; page < PAGES; page++) {
-			assert_int_equal(script.clears[page], page < 64);
-			assert_int_equal(other.clears[page], page < 64);
+			assert_int_equal(script->clears[page], page < 64);
+			assert_int_equal(other->clears[page], page < 64);
 		}
 		/* Again, and into the next chunk. */
 		assert_int_equal(rs_dirty_logs_clear(region, 10, 54), 0);
 		assert_int_equal(rs_dirty_logs_clear(region, 63, 2), 0);
 		assert_int_equal(rs_dirty_logs_clear(region, 299, 1), 0);
-		assert_int_equal(script.clear_bytes_end, PAGES * PAGE);
+		assert_int_equal(script->clear_bytes_end, PAGES * PAGE);
 		for (unsigned page = 0; page < PAGES; page++)
-			assert_int_equal(script.clears[page], page < 128 || page >= 256);
+			assert_int_equal(script->clears[page], page < 128 || page >= 256);
 		assert_int_equal(rs_dirty_logs_clear(region, 0, PAGES), 0);
 		for (unsigned page = 0; page < ROOM_PAGES; page++) {
-			assert_int_equal(script.clears[page], page < PAGES);
-			assert_int_equal(other.clears[page], page < PAGES);
+			assert_int_equal(script->clears[page], page < PAGES);
+			assert_int_equal(other->clears[page], page < PAGES);
 		}
 	}
-	assert_int_equal(script.syncs, 3);
+	assert_int_equal(script->syncs, 3);
 }
 
 /* Whatever order pages are sent in: when a page is handed out, its chunk was cleared just once
@@ -353,20 +358,20 @@ static int leave(void *opaque)
 
 static void the_cursor_clears_before_it_yields(void **state)
 {
-	struct script script = { 0 };
+	struct script *script = &scripts[0];
 	struct rs_page_cursor cursor;
 	struct rs_page_run run;
 	uint64_t pages = 0;
 
 	rs_session_close(*state);
 	assert_int_equal(rs_param_set(*state, "x-clear-bitmap-shift", "6"), 0);
-	add_log(&script, &clear_ops);
+	add_log(script, &clear_ops);
 	assert_int_equal(rs_dirty_logs_start(*state), 0);
 	sync_now(*state);
 	rs_page_cursor_init(&cursor, *state);
 	while (rs_page_cursor_next(&cursor, 50, leave, NULL, &run) == 1) {
 		for (uint64_t page = run.first; page < run.first + run.count; page++)
-			assert_int_equal(script.clears[page], 1);
+			assert_int_equal(script->clears[page], 1);
 		pages += run.count;
 	}
 	rs_page_cursor_release(&cursor);
