@@ -340,7 +340,7 @@ static void at_any_time(void **state)
 		atomic_store(&fixture.from->quiet, false);
 		transfer_end_start(&transfer.in, fixture.to, in, transfer_in);
 		transfer_end_start(&transfer.out, fixture.from, out, transfer_out);
-		usleep((useconds_t)test_random_below(&random, 1000 << i % 5));
+		usleep((useconds_t)test_random_below(&random, 1000u << i % 5));
 		fixture.code = rs_migrate_cancel(state_of(&fixture, who));
 		transfer_end_join(&transfer.out);
 		transfer_end_join(&transfer.in);
