@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# run.sh BUILD WORK CC CXX: install the built project, use it as its users do: through pkg-config and
+# run.sh BUILD WORK CC CXX GENERATOR: install the built project, use it as its users do: through pkg-config and
 # through find_package, from C and from C++, after the installed tree was moved; and the example of
 # README.md.
 set -eu
@@ -8,6 +8,7 @@ build=$1
 work=$2
 cc=$3
 cxx=$4
+generator=$5
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)
 
@@ -60,7 +61,7 @@ strict="-Wall -Wextra -Wpedantic -Werror"
 pkg-config --exists "ramsync >= 0.1 ramsync < 1" || fail "ramsync.pc has no sensible version"
 
 echo "== find_package"
-cmake -S "$here/find_package" -B "$work/cmake" -DCMAKE_PREFIX_PATH="$prefix" \
+cmake -S "$here/find_package" -B "$work/cmake" -G "$generator" -DCMAKE_PREFIX_PATH="$prefix" \
     -DCMAKE_C_COMPILER="$cc" -DCMAKE_CXX_COMPILER="$cxx" >"$work/log" || { cat "$work/log"; exit 1; }
 cmake --build "$work/cmake" >"$work/log" || { cat "$work/log"; exit 1; }
 "$work/cmake/consumer-c"

@@ -16,6 +16,8 @@ need_everything()
     need_package libcmocka-dev /usr/include/cmocka.h
     if [ -z "$quick" ]; then
         need_program clang clang
+        # The names of functions in what the sanitizers report.
+        need_program llvm-symbolizer llvm
         need_program aarch64-linux-gnu-gcc gcc-aarch64-linux-gnu
         need_program s390x-linux-gnu-gcc gcc-s390x-linux-gnu
         need_cross_libc aarch64 arm64
