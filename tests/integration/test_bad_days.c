@@ -319,8 +319,13 @@ static void vanishing_reader(enum link_kind kind, struct test_random *random)
 	transfer_end_start(&end, fixture.from, link.out, transfer_out);
 	transfer_end_join(&end);
 	pthread_join(quitter.thread, NULL);
-	assert_true(end.result == -EPIPE || end.result == -ECONNRESET);
-	check_failed(&end, end.result);
+	/* The kernel may take it all for a reader that is about to go: nobody would answer. */
+	if (end.result == 0 && kind == LINK_TCP)
+		guest_run_again(fixture.from);
+	else if (end.result == -EPIPE || end.result == -ECONNRESET)
+		check_failed(&end, end.result);
+	else
+		fail_msg("%s: %d: %s", link_kind_name(kind), end.result, end.error.text);
 	assert_int_equal(rs_param_set(fixture.from->state, "machine", ""), 0);
 	migrate_well(&fixture);
 	fixture_close(&fixture);
