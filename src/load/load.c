@@ -186,8 +186,6 @@ void rs_ram_load_allow_runs(struct rs_state *state)
 static void forget_region(struct rs_region *region)
 {
 	rs_bitmap_fini(&region->written);
-	rs_population_close(region->population);
-	region->population = NULL;
 	region->listed = false;
 	region->zero_until_written = false;
 }
@@ -199,6 +197,7 @@ void rs_ram_load_cleanup(struct rs_state *state)
 	if (load == NULL)
 		return;
 	release_region(load);
+	rs_population_slot_clear(&load->population);
 	rs_region_visit_all(state, forget_region);
 	pthread_mutex_lock(&state->lock);
 	state->load = NULL;

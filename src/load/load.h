@@ -35,6 +35,7 @@ struct rs_load {
 	struct rs_region *last;
 	bool pinned;
 
+	struct rs_population_slot population;
 	struct rs_zero_window window;
 };
 

@@ -42,7 +42,8 @@ static void clear_pages(const struct rs_region *region, uint64_t first, uint64_t
 }
 
 /* Know the holes from page on, at least for that page. */
-static void look_ahead(struct rs_zero_window *window, const struct rs_region *region, uint64_t page)
+static void look_ahead(struct rs_zero_window *window, const struct rs_population *population,
+		       const struct rs_region *region, uint64_t page)
 {
 	unsigned shift = region->state->page_shift;
 	uint64_t limit = rs_min_u64(page + WINDOW_PAGES, rs_region_pages(region));
@@ -51,8 +52,8 @@ static void look_ahead(struct rs_zero_window *window, const struct rs_region *re
 		return;
 	window->region = region;
 	window->first = page;
-	window->end = rs_population_scan(region->population, page << shift, limit << shift,
-					 window->holes, RS_ZERO_WINDOW_HOLES, &window->count) >>
+	window->end = rs_population_scan(population, page << shift, limit << shift, window->holes,
+					 RS_ZERO_WINDOW_HOLES, &window->count) >>
 		      shift;
 }
 
@@ -76,15 +77,16 @@ static size_t first_hole(const struct rs_zero_window *window, uint64_t offset)
 static void clear_populated(struct rs_load *load, struct rs_region *region, uint64_t page,
 			    uint64_t end)
 {
+	const struct rs_population *population = rs_population_slot_get(&load->population, region);
 	struct rs_zero_window *window = &load->window;
 	unsigned shift = region->state->page_shift;
 
-	if (region->population == NULL) {
+	if (population == NULL) {
 		clear_pages(region, page, end);
 		return;
 	}
 	while (page < end) {
-		look_ahead(window, region, page);
+		look_ahead(window, population, region, page);
 		uint64_t stop = rs_min_u64(window->end, end);
 
 		for (size_t i = first_hole(window, page << shift); i < window->count; i++) {

@@ -130,6 +130,26 @@ void rs_population_close(struct rs_population *population)
 	free(population);
 }
 
+/* ---- one at a time ------------------------------------------------------------------------- */
+
+const struct rs_population *rs_population_slot_get(struct rs_population_slot *slot,
+						   const struct rs_region *region)
+{
+	if (slot->region != region) {
+		rs_population_slot_clear(slot);
+		slot->region = region;
+		/* Without memory for it nothing is known, which is no failure. */
+		rs_population_open(&slot->population, region, NULL);
+	}
+	return slot->population;
+}
+
+void rs_population_slot_clear(struct rs_population_slot *slot)
+{
+	rs_population_close(slot->population);
+	*slot = (struct rs_population_slot){ 0 };
+}
+
 /* ---- collecting ---------------------------------------------------------------------------- */
 
 /* Makes whole target pages out of what the proofs find, which comes in order. */

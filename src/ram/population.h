@@ -47,4 +47,18 @@ void rs_population_close(struct rs_population *population);
 uint64_t rs_population_scan(const struct rs_population *population, uint64_t offset, uint64_t limit,
 			    struct rs_extent *holes, size_t max, size_t *count);
 
+/*
+ * The population of one region at a time, opened when it is first asked for: regions cost
+ * descriptors only while they are worked on, however many there are. All zero: none.
+ */
+struct rs_population_slot {
+	const struct rs_region *region;
+	struct rs_population *population;
+};
+
+/* NULL if nothing is known of the region: then all of it may hold data. */
+const struct rs_population *rs_population_slot_get(struct rs_population_slot *slot,
+						   const struct rs_region *region);
+void rs_population_slot_clear(struct rs_population_slot *slot);
+
 #endif

@@ -3,7 +3,6 @@
 
 #include "base/checked.h"
 #include "base/versioned.h"
-#include "ram/population.h"
 #include "ram/region_list.h"
 
 #include <stdlib.h>
@@ -92,8 +91,6 @@ void rs_region_stop_logs(struct rs_region *region)
 	}
 	rs_bitmap_fini(&region->dirty);
 	rs_bitmap_fini(&region->clear_chunk);
-	rs_population_close(region->population);
-	region->population = NULL;
 }
 
 static void region_free(struct rs_region *region)

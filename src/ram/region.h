@@ -22,8 +22,6 @@
 #include "ram/state.h"
 #include "track/marks.h"
 
-struct rs_population;
-
 /* A dirty log of a region; constant while a session is open, except for cookie and started. */
 struct rs_region_log {
 	struct rs_dirty_log_ops ops;
@@ -69,9 +67,6 @@ struct rs_region {
 	struct rs_bitmap written; /* pages into which content was put */
 	bool listed;              /* in the list of regions of the present body */
 	bool zero_until_written;  /* was fresh when the load began */
-
-	/* whoever has the session */
-	struct rs_population *population;
 };
 
 static inline uint64_t rs_region_pages(const struct rs_region *region)

@@ -4,7 +4,6 @@
 #include "base/checked.h"
 #include "base/clock.h"
 #include "codec/zero_page.h"
-#include "ram/population.h"
 #include "transport/stream.h"
 
 /* Between two looks at limits and clock; also the longest run in one record of content. */
@@ -93,7 +92,8 @@ static uint64_t send_hole(struct rs_save *save, const struct rs_region *region, 
 }
 
 /* Holes, and what lies between them. Returns the first page that was not sent. */
-static uint64_t send_sparse(struct rs_save *save, const struct rs_page_run *run)
+static uint64_t send_sparse(struct rs_save *save, const struct rs_page_run *run,
+			    const struct rs_population *population)
 {
 	const struct rs_region *region = run->region;
 	unsigned shift = save->state->page_shift;
@@ -102,8 +102,8 @@ static uint64_t send_sparse(struct rs_save *save, const struct rs_page_run *run)
 
 	while (page < end) {
 		size_t count;
-		uint64_t known = rs_population_scan(region->population, page << shift, end << shift,
-						    holes, HOLES, &count) >>
+		uint64_t known = rs_population_scan(population, page << shift, end << shift, holes,
+						    HOLES, &count) >>
 				 shift;
 
 		for (size_t i = 0; i < count; i++) {
@@ -125,11 +125,14 @@ static uint64_t send_sparse(struct rs_save *save, const struct rs_page_run *run)
 int rs_pipeline_send(struct rs_save *save, const struct rs_page_run *run)
 {
 	uint64_t end = run->first + run->count, page;
+	const struct rs_population *population = NULL;
 
-	if (run->region->population == NULL || run->count < ASK_POPULATION_PAGES)
+	if (run->count >= ASK_POPULATION_PAGES)
+		population = rs_population_slot_get(&save->population, run->region);
+	if (population == NULL)
 		page = send_populated(save, run->region, run->first, end);
 	else
-		page = send_sparse(save, run);
+		page = send_sparse(save, run, population);
 	if (page == end)
 		return 0;
 	rs_page_cursor_put_back(&save->cursor, page, end - page);

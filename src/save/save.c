@@ -3,7 +3,6 @@
 
 #include "base/clock.h"
 #include "ram/dirty_sync.h"
-#include "ram/population.h"
 #include "save/page_pipeline.h"
 #include "transport/stream.h"
 
@@ -69,22 +68,12 @@ static int check_regions(struct rs_state *state)
 	return rs_regions_check_ignored(state);
 }
 
-/* Without knowledge of its population a region is just read: no failure. */
-static void open_populations(struct rs_state *state)
-{
-	struct rs_region *region;
-
-	rs_region_for_each (state, region)
-		rs_population_open(&region->population, region, NULL);
-}
-
 static int setup_body(struct rs_save *save)
 {
 	struct rs_state *state = save->state;
 
 	if (check_regions(state) != 0 || rs_dirty_logs_start(state) != 0)
 		return rs_session_code(state);
-	open_populations(state);
 	if (sync_dirty(save) != 0)
 		return rs_session_code(state);
 	rs_record_writer_list(&save->writer, ignores_shared(state));
@@ -210,6 +199,7 @@ void rs_ram_save_cleanup(struct rs_state *state)
 	if (save == NULL)
 		return;
 	rs_page_cursor_release(&save->cursor);
+	rs_population_slot_clear(&save->population);
 	rs_dirty_logs_stop(state);
 	pthread_mutex_lock(&state->lock);
 	state->save = NULL;

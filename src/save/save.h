@@ -4,6 +4,7 @@
 #define RS_SAVE_SAVE_H
 
 #include "ram/page_cursor.h"
+#include "ram/population.h"
 #include "save/convergence.h"
 #include "save/record_writer.h"
 
@@ -14,6 +15,7 @@ struct rs_save {
 	struct rs_state *state;
 	struct rs_page_cursor cursor;
 	struct rs_record_writer writer;
+	struct rs_population_slot population;
 	struct rs_period period;
 	/* of the body that is being written */
 	bool limited;
