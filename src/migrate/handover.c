@@ -190,7 +190,7 @@ static int get_claim(struct rs_migration *migration, enum rs_resolve_claim *clai
 int rs_handover_reconnect_in(struct rs_migration *migration)
 {
 	struct rs_state *state = migration->state;
-	enum rs_resolve_claim claim;
+	enum rs_resolve_claim claim = RS_CLAIM_ABORTED;
 	int result = get_claim(migration, &claim);
 
 	if (result != 0)

@@ -147,7 +147,8 @@ const struct rs_population *rs_population_slot_get(struct rs_population_slot *sl
 void rs_population_slot_clear(struct rs_population_slot *slot)
 {
 	rs_population_close(slot->population);
-	*slot = (struct rs_population_slot){ 0 };
+	slot->population = NULL;
+	slot->region = NULL;
 }
 
 /* ---- collecting ---------------------------------------------------------------------------- */
