@@ -4,8 +4,7 @@
  * at the source, and the next migration works. After COMMIT it is too late.
  */
 #include "gate.h"
-#include "support/fake_stream.h"
-#include "support/transfer.h"
+#include "pair.h"
 
 #include <errno.h>
 #include <setjmp.h>
@@ -39,14 +38,11 @@ struct scenario {
 };
 
 struct fixture {
-	struct guest_world world;
-	struct guest *from;
-	struct guest *to;
+	struct pair pair;
 	const struct scenario *scenario;
 	struct gate gate;
 	bool done; /* the moment has come once; that guest's thread only */
 	int code;  /* what rs_migrate_cancel() returned */
-	char text[256];
 };
 
 static const struct guest_spec spec = {
@@ -64,32 +60,17 @@ static const struct guest_spec spec = {
 
 static struct rs_state *state_of(const struct fixture *fixture, enum end_name name)
 {
-	return (name == SOURCE ? fixture->from : fixture->to)->state;
+	return (name == SOURCE ? fixture->pair.from : fixture->pair.to)->state;
 }
 
 /* ---- hooks --------------------------------------------------------------------------------- */
-
-static void compare_when_it_runs(struct fixture *fixture, const struct guest *guest,
-				 enum guest_moment moment)
-{
-	if (moment == GUEST_RESUMES && guest == fixture->to)
-		guest_compare(fixture->from, guest, fixture->text, sizeof(fixture->text));
-}
-
-static int plain_hook(void *opaque, struct guest *guest, enum guest_moment moment)
-{
-	compare_when_it_runs(opaque, guest, moment);
-	if (moment == GUEST_PASS)
-		atomic_store(&guest->quiet, true);
-	return 0;
-}
 
 static bool is_the_moment(const struct fixture *fixture, const struct guest *guest,
 			  enum guest_moment moment)
 {
 	const struct scenario *scenario = fixture->scenario;
 
-	return guest == (scenario->guest == SOURCE ? fixture->from : fixture->to) &&
+	return guest == (scenario->guest == SOURCE ? fixture->pair.from : fixture->pair.to) &&
 	       moment == scenario->moment &&
 	       (moment != GUEST_STATUS || guest->status == scenario->status) && !fixture->done;
 }
@@ -98,7 +79,6 @@ static int cancelling_hook(void *opaque, struct guest *guest, enum guest_moment 
 {
 	struct fixture *fixture = opaque;
 
-	plain_hook(opaque, guest, moment);
 	if (!is_the_moment(fixture, guest, moment))
 		return 0;
 	fixture->done = true;
@@ -109,73 +89,11 @@ static int cancelling_hook(void *opaque, struct guest *guest, enum guest_moment 
 	return 0;
 }
 
-/* ---- fixture ------------------------------------------------------------------------------- */
-
-static void new_destination(struct fixture *fixture)
+/* Back to a guest that runs at the source, and a destination for it. */
+static void again(struct fixture *fixture)
 {
-	guest_destroy(fixture->to);
-	fixture->to = guest_create_destination(&spec, &fixture->world);
-	assert_non_null(fixture->to);
-}
-
-static void set_hooks(struct fixture *fixture, guest_hook *from, guest_hook *to)
-{
-	fixture->from->hook = from;
-	fixture->to->hook = to;
-	fixture->from->hook_opaque = fixture->to->hook_opaque = fixture;
-}
-
-static void fixture_open(struct fixture *fixture)
-{
-	fixture->from = guest_create_source(&spec, &fixture->world);
-	assert_non_null(fixture->from);
-	new_destination(fixture);
-	set_hooks(fixture, plain_hook, plain_hook);
-}
-
-static void fixture_close(struct fixture *fixture)
-{
-	guest_destroy(fixture->from);
-	guest_destroy(fixture->to);
-}
-
-static void check_sane(struct fixture *fixture)
-{
-	char text[256];
-
-	if (atomic_load(&fixture->world.both))
-		fail_msg("both ends ran");
-	assert_string_equal(fixture->text, "");
-	guest_fault(fixture->from, text, sizeof(text));
-	assert_string_equal(text, "");
-	guest_fault(fixture->to, text, sizeof(text));
-	assert_string_equal(text, "");
-}
-
-static void migrate(struct fixture *fixture, const struct fake_options *there,
-		    const struct fake_options *back, struct transfer *transfer)
-{
-	struct rs_stream *out, *in;
-
-	assert_int_equal(fake_stream_pair(there, back, &out, &in), 0);
-	atomic_store(&fixture->from->quiet, false);
-	transfer_run(transfer, fixture->from, out, fixture->to, in);
-}
-
-/* After whatever happened: the guest runs at the source, and can still be moved. */
-static void migrate_well(struct fixture *fixture)
-{
-	struct transfer transfer;
-
-	guest_let_write(fixture->from, 50);
-	new_destination(fixture);
-	set_hooks(fixture, plain_hook, plain_hook);
-	assert_int_equal(rs_param_set(fixture->from->state, "max-bandwidth", "0"), 0);
-	migrate(fixture, NULL, NULL, &transfer);
-	assert_int_equal(transfer.out.result, 0);
-	assert_int_equal(transfer.in.result, 0);
-	assert_true(fixture->to->running && !fixture->from->running);
-	check_sane(fixture);
+	pair_new_destination(&fixture->pair);
+	guest_run_again(fixture->pair.from);
 }
 
 /* ---- each phase ---------------------------------------------------------------------------- */
@@ -240,10 +158,11 @@ static void check_cancelled(struct fixture *fixture, const struct transfer *tran
 	assert_int_equal(rs_migrate_status(end->guest->state), RS_STATUS_CANCELLED);
 	assert_int_equal(end->guest->status, RS_STATUS_CANCELLED);
 	/* A destination that has everything cannot know. */
-	if (rs_migrate_status(fixture->to->state) == RS_STATUS_IN_DOUBT)
-		assert_int_equal(rs_migrate_resolve(fixture->to->state, RS_RESOLVE_DISCARD), 0);
+	if (rs_migrate_status(fixture->pair.to->state) == RS_STATUS_IN_DOUBT)
+		assert_int_equal(rs_migrate_resolve(fixture->pair.to->state, RS_RESOLVE_DISCARD),
+				 0);
 	assert_int_equal(rs_migrate_status(other->guest->state), RS_STATUS_FAILED);
-	assert_true(fixture->from->running && !fixture->to->running);
+	assert_true(fixture->pair.from->running && !fixture->pair.to->running);
 	assert_int_equal(rs_migrate_cancel(end->guest->state), -ESRCH);
 }
 
@@ -252,10 +171,8 @@ static void check_too_late(struct fixture *fixture, const struct transfer *trans
 	assert_int_equal(fixture->code, -EALREADY);
 	assert_int_equal(transfer->out.result, 0);
 	assert_int_equal(transfer->in.result, 0);
-	assert_true(!fixture->from->running && fixture->to->running);
-	guest_destroy(fixture->to);
-	fixture->to = NULL;
-	guest_run_again(fixture->from);
+	assert_true(!fixture->pair.from->running && fixture->pair.to->running);
+	again(fixture);
 }
 
 static void play(const struct scenario *scenario)
@@ -265,14 +182,14 @@ static void play(const struct scenario *scenario)
 	struct transfer transfer;
 	struct rs_stream *out, *in;
 
-	fixture_open(&fixture);
-	set_hooks(&fixture, cancelling_hook, cancelling_hook);
-	assert_int_equal(rs_param_set(fixture.from->state, "max-bandwidth",
-				      scenario->how & SLOW ? "65536" : "0"),
-			 0);
+	pair_open(&fixture.pair, &spec);
+	fixture.pair.hook = cancelling_hook;
+	fixture.pair.hook_opaque = &fixture;
+	if (scenario->how & SLOW)
+		pair_set_param(&fixture.pair, "max-bandwidth", "65536");
 	assert_int_equal(fake_stream_pair(&narrow, &narrow, &out, &in), 0);
-	transfer_end_start(&transfer.in, fixture.to, in, transfer_in);
-	transfer_end_start(&transfer.out, fixture.from, out, transfer_out);
+	transfer_end_start(&transfer.in, fixture.pair.to, in, transfer_in);
+	transfer_end_start(&transfer.out, fixture.pair.from, out, transfer_out);
 	if (scenario->how & THREAD)
 		cancel_from_here(&fixture);
 	transfer_end_join(&transfer.out);
@@ -281,8 +198,8 @@ static void play(const struct scenario *scenario)
 		check_too_late(&fixture, &transfer);
 	else
 		check_cancelled(&fixture, &transfer);
-	migrate_well(&fixture);
-	fixture_close(&fixture);
+	pair_move_on(&fixture.pair);
+	pair_close(&fixture.pair);
 }
 
 static void in_every_phase(void **state)
@@ -302,25 +219,19 @@ static void check_race(struct fixture *fixture, const struct transfer *transfer,
 {
 	int result = who == SOURCE ? transfer->out.result : transfer->in.result;
 
-	check_sane(fixture);
+	pair_check_sane(&fixture->pair);
 	if (fixture->code == 0) {
 		assert_int_equal(result, -ECANCELED);
-		assert_true(fixture->from->running && !fixture->to->running);
+		assert_true(fixture->pair.from->running && !fixture->pair.to->running);
 	} else {
 		assert_true(fixture->code == -EALREADY || fixture->code == -ESRCH);
 		assert_int_equal(transfer->out.result, 0);
 		assert_int_equal(transfer->in.result, 0);
-		assert_true(!fixture->from->running && fixture->to->running);
+		assert_true(!fixture->pair.from->running && fixture->pair.to->running);
 	}
-	if (rs_migrate_status(fixture->to->state) == RS_STATUS_IN_DOUBT)
-		assert_int_equal(rs_migrate_resolve(fixture->to->state, RS_RESOLVE_DISCARD), 0);
-}
-
-static void again(struct fixture *fixture)
-{
-	new_destination(fixture);
-	set_hooks(fixture, plain_hook, plain_hook);
-	guest_run_again(fixture->from);
+	if (rs_migrate_status(fixture->pair.to->state) == RS_STATUS_IN_DOUBT)
+		assert_int_equal(rs_migrate_resolve(fixture->pair.to->state, RS_RESOLVE_DISCARD),
+				 0);
 }
 
 static void at_any_time(void **state)
@@ -330,16 +241,16 @@ static void at_any_time(void **state)
 	unsigned cancelled = 0, rounds = getenv("RS_TEST_LONG") != NULL ? 20000 : 300;
 
 	(void)state;
-	fixture_open(&fixture);
+	pair_open(&fixture.pair, &spec);
 	for (unsigned i = 0; i < rounds; i++) {
 		enum end_name who = test_random_one_in(&random, 2) ? SOURCE : DESTINATION;
 		struct transfer transfer;
 		struct rs_stream *out, *in;
 
 		assert_int_equal(fake_stream_pair(NULL, NULL, &out, &in), 0);
-		atomic_store(&fixture.from->quiet, false);
-		transfer_end_start(&transfer.in, fixture.to, in, transfer_in);
-		transfer_end_start(&transfer.out, fixture.from, out, transfer_out);
+		atomic_store(&fixture.pair.from->quiet, false);
+		transfer_end_start(&transfer.in, fixture.pair.to, in, transfer_in);
+		transfer_end_start(&transfer.out, fixture.pair.from, out, transfer_out);
 		usleep((useconds_t)test_random_below(&random, 1000u << i % 5));
 		fixture.code = rs_migrate_cancel(state_of(&fixture, who));
 		transfer_end_join(&transfer.out);
@@ -349,8 +260,8 @@ static void at_any_time(void **state)
 		again(&fixture);
 	}
 	print_message("%u of %u cancelled\n", cancelled, rounds);
-	migrate_well(&fixture);
-	fixture_close(&fixture);
+	pair_move_on(&fixture.pair);
+	pair_close(&fixture.pair);
 }
 
 /* ---- between READY and COMMIT -------------------------------------------------------------- */
@@ -366,7 +277,7 @@ static void cancel_at_ready(void *opaque)
 	struct answers *answers = opaque;
 
 	if (++answers->count == 2)
-		answers->fixture->code = rs_migrate_cancel(answers->fixture->from->state);
+		answers->fixture->code = rs_migrate_cancel(answers->fixture->pair.from->state);
 }
 
 static void between_ready_and_commit(void **state)
@@ -375,20 +286,20 @@ static void between_ready_and_commit(void **state)
 	unsigned doubts = 0;
 
 	(void)state;
-	fixture_open(&fixture);
+	pair_open(&fixture.pair, &spec);
 	for (unsigned i = 0; i < 200; i++) {
 		struct answers answers = { .fixture = &fixture };
 		const struct fake_options back = { .taken = cancel_at_ready,
 						   .taken_opaque = &answers };
 		struct transfer transfer;
 
-		migrate(&fixture, NULL, &back, &transfer);
+		pair_migrate(&fixture.pair, NULL, &back, &transfer);
 		doubts += transfer.in.result == RS_ERROR_IN_DOUBT;
 		check_race(&fixture, &transfer, SOURCE);
 		again(&fixture);
 	}
 	print_message("%u of 200 in doubt\n", doubts);
-	fixture_close(&fixture);
+	pair_close(&fixture.pair);
 }
 
 /* ---- before it has really begun ------------------------------------------------------------ */
@@ -398,9 +309,9 @@ static void right_after_the_start(void **state)
 	struct fixture fixture = { .code = 1 };
 
 	(void)state;
-	fixture_open(&fixture);
+	pair_open(&fixture.pair, &spec);
 	for (unsigned i = 0; i < 200; i++) {
-		struct guest *guest = i % 2 == 0 ? fixture.from : fixture.to;
+		struct guest *guest = i % 2 == 0 ? fixture.pair.from : fixture.pair.to;
 		struct rs_stream *out, *in, *mine;
 
 		assert_int_equal(fake_stream_pair(NULL, NULL, &out, &in), 0);
@@ -410,12 +321,12 @@ static void right_after_the_start(void **state)
 				 0);
 		assert_int_equal(rs_migrate_cancel(guest->state), 0);
 		assert_int_equal(rs_migrate_wait(guest->state), -ECANCELED);
-		assert_true(fixture.from->running && !fixture.to->running);
+		assert_true(fixture.pair.from->running && !fixture.pair.to->running);
 		rs_stream_close(out, NULL);
 		rs_stream_close(in, NULL);
 	}
-	migrate_well(&fixture);
-	fixture_close(&fixture);
+	pair_move_on(&fixture.pair);
+	pair_close(&fixture.pair);
 }
 
 static void by_destroying_the_state(void **state)

@@ -6,8 +6,7 @@
  * guest running, whole, at exactly one end. And the next migration works.
  */
 #include "borders.h"
-#include "support/fake_stream.h"
-#include "support/transfer.h"
+#include "cut_fixture.h"
 
 #include <errno.h>
 #include <setjmp.h>
@@ -18,10 +17,7 @@
 #include <string.h>
 #include <cmocka.h>
 
-#define PAGE_BYTES 4096u
-#define RECORD_BYTES (4u << 20)
 #define SAMPLES 300u
-#define TAIL_BYTES 64u
 
 /* How what is in doubt gets settled. */
 enum settling {
@@ -51,90 +47,6 @@ static const char *const outcome_names[] = {
 	[OUTCOME_DONE] = "done",
 };
 
-struct cut {
-	bool back; /* on the way from the destination to the source */
-	uint64_t at;
-	enum settling settling;
-};
-
-struct fixture {
-	struct guest_world world;
-	struct guest *from;
-	struct test_random random;
-	struct cut cut; /* for messages */
-	char text[256]; /* what differed when a destination ran */
-	unsigned outcomes[OUTCOMES];
-};
-
-/* Everything that fails says where the cut was. */
-#define check(fixture, condition)                                                                  \
-	do {                                                                                       \
-		if (!(condition))                                                                  \
-			fail_msg("cut %s at byte %llu, settling %d: not so: %s",                   \
-				 (fixture)->cut.back ? "back" : "there",                           \
-				 (unsigned long long)(fixture)->cut.at,                            \
-				 (int)(fixture)->cut.settling, #condition);                        \
-	} while (0)
-
-/* ---- guests -------------------------------------------------------------------------------- */
-
-/* Some writes while it migrates, always at the same moments. */
-static int from_hook(void *opaque, struct guest *guest, enum guest_moment moment)
-{
-	(void)opaque;
-	if (moment == GUEST_STATUS && guest->status == RS_STATUS_ACTIVE)
-		guest_write(guest, 8);
-	return 0;
-}
-
-static int to_hook(void *opaque, struct guest *guest, enum guest_moment moment)
-{
-	struct fixture *fixture = opaque;
-
-	if (moment == GUEST_RESUMES)
-		guest_compare(fixture->from, guest, fixture->text, sizeof(fixture->text));
-	return 0;
-}
-
-static const struct guest_spec source_spec = {
-	.page_bytes = PAGE_BYTES,
-	.region_count = 2,
-	.regions = { { .kind = GUEST_PRIVATE, .used_bytes = 40 * PAGE_BYTES, .filled_percent = 60 },
-		     { .kind = GUEST_MEMFD_ALIASED,
-		       .used_bytes = 25 * PAGE_BYTES,
-		       .logs = GUEST_LOG_SHADOW | GUEST_LOG_SHADOW_CLEAR,
-		       .filled_percent = 80 } },
-	.burst = 5,
-	.seed = 5,
-};
-
-static struct guest *new_destination(struct fixture *fixture)
-{
-	struct guest_spec spec = source_spec;
-	struct guest *to;
-
-	spec.seed = test_random_next(&fixture->random);
-	spec.regions[1].flags = RS_REGION_FRESH;
-	to = guest_create_destination(&spec, &fixture->world);
-	assert_non_null(to);
-	to->hook = to_hook;
-	to->hook_opaque = fixture;
-	return to;
-}
-
-/* The same source each time, down to the last byte that it sends: cuts are where they should be. */
-static void fixture_open(struct fixture *fixture)
-{
-	fixture->from = guest_create_source(&source_spec, &fixture->world);
-	assert_non_null(fixture->from);
-	fixture->from->hook = from_hook;
-}
-
-static void fixture_close(struct fixture *fixture)
-{
-	guest_destroy(fixture->from);
-}
-
 /* ---- settling ------------------------------------------------------------------------------ */
 
 static int work_reconnect_out(struct guest *guest, struct rs_stream *stream)
@@ -147,29 +59,30 @@ static int work_reconnect_in(struct guest *guest, struct rs_stream *stream)
 	return rs_migrate_reconnect_in(guest->state, stream);
 }
 
-static void reconnect(struct fixture *fixture, struct guest *to, const struct fake_options *there,
-		      const struct fake_options *back, struct transfer *transfer)
+static void reconnect(struct cut_fixture *fixture, struct guest *to,
+		      const struct fake_options *there, const struct fake_options *back,
+		      struct transfer *transfer)
 {
 	struct rs_stream *out, *in;
 
-	check(fixture, fake_stream_pair(there, back, &out, &in) == 0);
+	cut_check(fixture, fake_stream_pair(there, back, &out, &in) == 0);
 	transfer_end_start(&transfer->in, to, in, work_reconnect_in);
 	transfer_end_start(&transfer->out, fixture->from, out, work_reconnect_out);
 	transfer_end_join(&transfer->in);
 	transfer_end_join(&transfer->out);
 }
 
-static void reconnect_well(struct fixture *fixture, struct guest *to)
+static void reconnect_well(struct cut_fixture *fixture, struct guest *to)
 {
 	struct transfer transfer;
 
 	reconnect(fixture, to, NULL, NULL, &transfer);
-	check(fixture, transfer.in.result == 0);
-	check(fixture, transfer.out.result == 0);
+	cut_check(fixture, transfer.in.result == 0);
+	cut_check(fixture, transfer.out.result == 0);
 }
 
 /* Header, command and session id are some 60 bytes there, the answer 4 and more back. */
-static void reconnect_badly(struct fixture *fixture, struct guest *to)
+static void reconnect_badly(struct cut_fixture *fixture, struct guest *to)
 {
 	struct fake_options cut = { .cut = true };
 	struct transfer transfer;
@@ -177,11 +90,11 @@ static void reconnect_badly(struct fixture *fixture, struct guest *to)
 
 	cut.cut_at = test_random_below(&fixture->random, back ? 4 : 40);
 	reconnect(fixture, to, back ? NULL : &cut, back ? &cut : NULL, &transfer);
-	check(fixture, transfer.out.result < 0);
-	check(fixture, !atomic_load(&fixture->world.both));
+	cut_check(fixture, transfer.out.result < 0);
+	cut_check(fixture, !atomic_load(&fixture->world.both));
 }
 
-static void settle_by_decree(struct fixture *fixture, struct guest *to, bool source_first)
+static void settle_by_decree(struct cut_fixture *fixture, struct guest *to, bool source_first)
 {
 	struct rs_state *from = fixture->from->state;
 	bool source_asks = rs_migrate_status(from) == RS_STATUS_IN_DOUBT;
@@ -189,30 +102,31 @@ static void settle_by_decree(struct fixture *fixture, struct guest *to, bool sou
 	bool source_runs = destination_asks && (source_first || !source_asks);
 
 	if (source_asks)
-		check(fixture, rs_migrate_resolve(from, source_runs ? RS_RESOLVE_RUN
-								    : RS_RESOLVE_DISCARD) == 0);
+		cut_check(fixture, rs_migrate_resolve(from, source_runs ? RS_RESOLVE_RUN
+									: RS_RESOLVE_DISCARD) == 0);
 	if (destination_asks)
-		check(fixture, rs_migrate_resolve(to->state, source_runs ? RS_RESOLVE_DISCARD
-									 : RS_RESOLVE_RUN) == 0);
-	check(fixture, rs_migrate_resolve(from, RS_RESOLVE_RUN) == -EINVAL);
-	check(fixture, rs_migrate_resolve(to->state, RS_RESOLVE_RUN) == -EINVAL);
+		cut_check(fixture,
+			  rs_migrate_resolve(to->state, source_runs ? RS_RESOLVE_DISCARD
+								    : RS_RESOLVE_RUN) == 0);
+	cut_check(fixture, rs_migrate_resolve(from, RS_RESOLVE_RUN) == -EINVAL);
+	cut_check(fixture, rs_migrate_resolve(to->state, RS_RESOLVE_RUN) == -EINVAL);
 }
 
-static void settle(struct fixture *fixture, struct guest *to)
+static void settle(struct cut_fixture *fixture, struct guest *to)
 {
 	bool discards = rs_migrate_status(to->state) == RS_STATUS_IN_DOUBT;
 
-	switch (fixture->cut.settling) {
+	switch (fixture->settling) {
 	case SETTLE_BY_DECREE:
 	case SETTLE_BY_OTHER_DECREE:
-		settle_by_decree(fixture, to, fixture->cut.settling == SETTLE_BY_DECREE);
+		settle_by_decree(fixture, to, fixture->settling == SETTLE_BY_DECREE);
 		return;
 	case SETTLE_BY_SECOND_RECONNECT:
 		reconnect_badly(fixture, to);
 		break;
 	case SETTLE_BY_BOTH:
 		if (discards)
-			check(fixture, rs_migrate_resolve(to->state, RS_RESOLVE_DISCARD) == 0);
+			cut_check(fixture, rs_migrate_resolve(to->state, RS_RESOLVE_DISCARD) == 0);
 		break;
 	default:
 		break;
@@ -222,31 +136,31 @@ static void settle(struct fixture *fixture, struct guest *to)
 
 /* ---- what must hold ------------------------------------------------------------------------ */
 
-static enum outcome outcome_of(struct fixture *fixture, const struct transfer *transfer)
+static enum outcome outcome_of(struct cut_fixture *fixture, const struct transfer *transfer)
 {
 	int out = transfer->out.result, in = transfer->in.result;
 
 	if (out == 0) {
-		check(fixture, in == 0);
+		cut_check(fixture, in == 0);
 		return OUTCOME_DONE;
 	}
 	if (out == RS_ERROR_IN_DOUBT) {
-		check(fixture, in == 0 || in == RS_ERROR_IN_DOUBT);
+		cut_check(fixture, in == 0 || in == RS_ERROR_IN_DOUBT);
 		return in == 0 ? OUTCOME_UNHEARD : OUTCOME_IN_DOUBT;
 	}
-	check(fixture, in != 0);
+	cut_check(fixture, in != 0);
 	return in == RS_ERROR_IN_DOUBT ? OUTCOME_UNTOLD : OUTCOME_FAILED;
 }
 
-static void check_status(struct fixture *fixture, const struct guest *guest, enum rs_status status,
-			 bool running)
+static void check_status(struct cut_fixture *fixture, const struct guest *guest,
+			 enum rs_status status, bool running)
 {
-	check(fixture, rs_migrate_status(guest->state) == status);
-	check(fixture, guest->status == status);
-	check(fixture, guest->running == running);
+	cut_check(fixture, rs_migrate_status(guest->state) == status);
+	cut_check(fixture, guest->status == status);
+	cut_check(fixture, guest->running == running);
 }
 
-static void check_outcome(struct fixture *fixture, const struct guest *to, enum outcome outcome)
+static void check_outcome(struct cut_fixture *fixture, const struct guest *to, enum outcome outcome)
 {
 	static const struct {
 		enum rs_status from, to;
@@ -264,14 +178,14 @@ static void check_outcome(struct fixture *fixture, const struct guest *to, enum 
 }
 
 /* What is in doubt is complete, and nothing else can be begun. */
-static void check_doubt(struct fixture *fixture, struct guest *to, enum outcome outcome)
+static void check_doubt(struct cut_fixture *fixture, struct guest *to, enum outcome outcome)
 {
 	struct rs_stream *stream;
 	char text[256];
 
 	if (outcome != OUTCOME_UNTOLD) {
-		check(fixture, rs_stream_to_memory(1000, &stream) == 0);
-		check(fixture, transfer_out(fixture->from, stream) == -EBUSY);
+		cut_check(fixture, rs_stream_to_memory(1000, &stream) == 0);
+		cut_check(fixture, transfer_out(fixture->from, stream) == -EBUSY);
 		rs_stream_close(stream, NULL);
 	}
 	if (outcome == OUTCOME_IN_DOUBT) {
@@ -280,126 +194,91 @@ static void check_doubt(struct fixture *fixture, struct guest *to, enum outcome 
 	}
 }
 
-static void check_one_runs(struct fixture *fixture, struct guest *to)
-{
-	char text[256];
-
-	check(fixture, atomic_load(&fixture->world.running) == 1);
-	check(fixture, !atomic_load(&fixture->world.both));
-	assert_string_equal(fixture->text, "");
-	guest_write(to->running ? to : fixture->from, 20);
-	guest_fault(fixture->from, text, sizeof(text));
-	assert_string_equal(text, "");
-	guest_fault(to, text, sizeof(text));
-	assert_string_equal(text, "");
-}
-
 /* ---- the cuts ------------------------------------------------------------------------------ */
 
-static void migrate(struct fixture *fixture, struct guest *to, const struct fake_options *there,
-		    const struct fake_options *back, struct transfer *transfer)
+static enum outcome cut_once(struct cut_fixture *fixture)
 {
-	struct rs_stream *out, *in;
-
-	check(fixture, fake_stream_pair(there, back, &out, &in) == 0);
-	transfer_run(transfer, fixture->from, out, to, in);
-}
-
-/* The source state is as good as before: it migrates to a new destination. */
-static void migrate_well(struct fixture *fixture)
-{
-	struct guest *to = new_destination(fixture);
-	struct transfer transfer;
-
-	guest_run_again(fixture->from);
-	migrate(fixture, to, NULL, NULL, &transfer);
-	check(fixture, transfer.out.result == 0);
-	check(fixture, transfer.in.result == 0);
-	check_outcome(fixture, to, OUTCOME_DONE);
-	check_one_runs(fixture, to);
-	guest_destroy(to);
-	guest_run_again(fixture->from);
-}
-
-static enum outcome cut_once(struct fixture *fixture, const struct cut *cut)
-{
-	struct fake_options options = { .cut = true, .cut_at = cut->at };
+	const struct fake_options options = { .cut = true, .cut_at = fixture->at };
 	struct transfer transfer;
 	enum outcome outcome;
 	struct guest *to;
 
-	fixture->cut = *cut;
-	fixture_open(fixture);
-	to = new_destination(fixture);
-	migrate(fixture, to, cut->back ? NULL : &options, cut->back ? &options : NULL, &transfer);
+	cut_open(fixture);
+	to = cut_new_destination(fixture);
+	cut_migrate(fixture, to, fixture->back ? NULL : &options, fixture->back ? &options : NULL,
+		    &transfer);
 	outcome = outcome_of(fixture, &transfer);
-	fixture->outcomes[outcome]++;
 	check_outcome(fixture, to, outcome);
 	if (outcome != OUTCOME_FAILED && outcome != OUTCOME_DONE) {
 		check_doubt(fixture, to, outcome);
 		settle(fixture, to);
 	}
-	check_one_runs(fixture, to);
+	cut_check_one_runs(fixture, to);
 	guest_destroy(to);
-	migrate_well(fixture);
-	fixture_close(fixture);
+	cut_move_on(fixture);
+	cut_close(fixture);
 	return outcome;
 }
 
 /* Cut there, and settle it in every way that there is. */
-static void cut_and_settle(struct fixture *fixture, bool back, uint64_t at)
+static void cut_and_settle(struct cut_fixture *fixture, bool back, uint64_t at, unsigned *outcomes)
 {
-	for (int settling = 0; settling < SETTLINGS; settling++) {
-		const struct cut cut = { back, at, (enum settling)settling };
-		enum outcome outcome = cut_once(fixture, &cut);
+	fixture->back = back;
+	fixture->at = at;
+	for (fixture->settling = 0; fixture->settling < SETTLINGS; fixture->settling++) {
+		enum outcome outcome = cut_once(fixture);
 
+		outcomes[outcome]++;
 		if (outcome == OUTCOME_FAILED || outcome == OUTCOME_DONE)
 			break;
 	}
 }
 
 /* What both directions of a whole migration say. */
-static void record(struct fixture *fixture, struct fake_record *there, struct fake_record *back)
+static void record(struct cut_fixture *fixture, struct fake_record *there, struct fake_record *back)
 {
 	const struct fake_options options[] = { { .record = there }, { .record = back } };
 	struct transfer transfer;
 	struct guest *to;
 
-	*there = (struct fake_record){ .bytes = malloc(RECORD_BYTES), .room = RECORD_BYTES };
-	*back = (struct fake_record){ .bytes = malloc(RECORD_BYTES), .room = RECORD_BYTES };
+	*there =
+	    (struct fake_record){ .bytes = malloc(CUT_RECORD_BYTES), .room = CUT_RECORD_BYTES };
+	*back = (struct fake_record){ .bytes = malloc(CUT_RECORD_BYTES), .room = CUT_RECORD_BYTES };
 	assert_true(there->bytes != NULL && back->bytes != NULL);
-	fixture_open(fixture);
-	to = new_destination(fixture);
-	migrate(fixture, to, &options[0], &options[1], &transfer);
-	check(fixture, transfer.out.result == 0);
-	check(fixture, transfer.in.result == 0);
+	cut_open(fixture);
+	to = cut_new_destination(fixture);
+	cut_migrate(fixture, to, &options[0], &options[1], &transfer);
+	cut_check(fixture, transfer.out.result == 0);
+	cut_check(fixture, transfer.in.result == 0);
 	guest_destroy(to);
-	fixture_close(fixture);
+	cut_close(fixture);
 }
 
-static void cut_at_borders(struct fixture *fixture, const struct borders *borders, bool back)
+static void cut_at_borders(struct cut_fixture *fixture, const struct borders *borders, bool back,
+			   unsigned *outcomes)
 {
 	assert_true(borders->count > 3);
 	for (size_t i = 0; i < borders->count; i++)
-		cut_and_settle(fixture, back, borders->at[i]);
+		cut_and_settle(fixture, back, borders->at[i], outcomes);
 }
 
 static void at_every_border(void **state)
 {
-	struct fixture fixture = { .random = { 1 } };
+	struct cut_fixture fixture = { .random = { 1 } };
+	unsigned outcomes[OUTCOMES] = { 0 };
 	struct fake_record there, back;
 	struct borders borders;
 
 	(void)state;
 	record(&fixture, &there, &back);
-	assert_int_equal(borders_of_source(&borders, there.bytes, there.length, PAGE_BYTES), 0);
-	cut_at_borders(&fixture, &borders, false);
+	assert_int_equal(borders_of_source(&borders, there.bytes, there.length, CUT_PAGE_BYTES), 0);
+	cut_at_borders(&fixture, &borders, false, outcomes);
 	assert_int_equal(borders_of_answers(&borders, back.bytes, back.length), 0);
-	cut_at_borders(&fixture, &borders, true);
+	cut_at_borders(&fixture, &borders, true, outcomes);
 	for (int i = 0; i < OUTCOMES; i++)
-		print_message("%s: %u\n", outcome_names[i], fixture.outcomes[i]);
+		print_message("%s: %u\n", outcome_names[i], outcomes[i]);
 	for (int i = 0; i < OUTCOMES; i++)
-		assert_true(fixture.outcomes[i] > 0);
+		assert_true(outcomes[i] > 0);
 	free(there.bytes);
 	free(back.bytes);
 }
@@ -407,99 +286,27 @@ static void at_every_border(void **state)
 /* Every byte of the answers, and some of what the source sends; most of those are pages. */
 static void at_bytes_between(void **state)
 {
-	struct fixture fixture = { .random = { 2 } };
+	struct cut_fixture fixture = { .random = { 2 } };
 	bool all = getenv("RS_TEST_LONG") != NULL;
+	unsigned outcomes[OUTCOMES] = { 0 };
 	struct fake_record there, back;
 	uint64_t at = 0;
 
 	(void)state;
 	record(&fixture, &there, &back);
 	while (at < there.length) {
-		uint64_t next = at + 1, tail = there.length - TAIL_BYTES;
+		uint64_t next = at + 1, tail = there.length - CUT_TAIL_BYTES;
 
-		cut_and_settle(&fixture, false, at);
+		cut_and_settle(&fixture, false, at, outcomes);
 		/* Every byte of the last ones: the hand-over. */
 		if (!all && at < tail)
 			next += test_random_below(&fixture.random, 2 * there.length / SAMPLES);
 		at = at < tail && next > tail ? tail : next;
 	}
 	for (at = 0; at <= back.length; at++)
-		cut_and_settle(&fixture, true, at);
+		cut_and_settle(&fixture, true, at, outcomes);
 	free(there.bytes);
 	free(back.bytes);
-}
-
-/* ---- nobody answers ------------------------------------------------------------------------ */
-
-static void one_way(struct fixture *fixture, struct guest *to, const char *machine,
-		    const struct fake_options *options, struct transfer *transfer)
-{
-	struct rs_stream *out, *in;
-
-	check(fixture, rs_param_set(fixture->from->state, "machine", machine) == 0);
-	check(fixture, fake_stream_pipe(options, &out, &in) == 0);
-	transfer_run(transfer, fixture->from, out, to, in);
-}
-
-/* A source that has failed runs the guest, so the destination must not. The other way round
- * nobody may know: what the source has written may never arrive. */
-static void cut_one_way(struct fixture *fixture, const char *machine, uint64_t at)
-{
-	struct fake_options options = { .cut = true, .cut_at = at };
-	struct transfer transfer;
-	struct guest *to;
-
-	fixture->cut = (struct cut){ .at = at };
-	fixture_open(fixture);
-	to = new_destination(fixture);
-	one_way(fixture, to, machine, &options, &transfer);
-	check(fixture, fixture->from->running == (transfer.out.result != 0));
-	check(fixture, to->running == (transfer.in.result == 0));
-	check(fixture, transfer.out.result == 0 || transfer.in.result != 0);
-	fixture->outcomes[transfer.out.result == 0 ? OUTCOME_DONE : OUTCOME_FAILED]++;
-	if (fixture->from->running || to->running)
-		check_one_runs(fixture, to);
-	guest_destroy(to);
-	check(fixture, rs_param_set(fixture->from->state, "machine", "") == 0);
-	migrate_well(fixture);
-	fixture_close(fixture);
-}
-
-static void without_answers(const char *machine)
-{
-	struct fixture fixture = { .random = { 3 } };
-	struct fake_record there = { .bytes = malloc(RECORD_BYTES), .room = RECORD_BYTES };
-	const struct fake_options options = { .record = &there };
-	struct transfer transfer;
-	struct guest *to;
-
-	assert_non_null(there.bytes);
-	fixture_open(&fixture);
-	to = new_destination(&fixture);
-	one_way(&fixture, to, machine, &options, &transfer);
-	check(&fixture, transfer.out.result == 0 && transfer.in.result == 0);
-	guest_destroy(to);
-	fixture_close(&fixture);
-	for (uint64_t at = 0; at < there.length; at += there.length / 16)
-		cut_one_way(&fixture, machine, at);
-	/* The last bytes of RAM, the devices, the end, and in QEMU's form a description. */
-	for (uint64_t at = there.length - 16 * TAIL_BYTES; at <= there.length; at++)
-		cut_one_way(&fixture, machine, at);
-	check(&fixture, fixture.outcomes[OUTCOME_DONE] > 0);
-	check(&fixture, fixture.outcomes[OUTCOME_FAILED] > 0);
-	free(there.bytes);
-}
-
-static void one_way_native(void **state)
-{
-	(void)state;
-	without_answers("");
-}
-
-static void one_way_qemu(void **state)
-{
-	(void)state;
-	without_answers("pc-q35-7.2");
 }
 
 int main(void)
@@ -507,8 +314,6 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(at_every_border),
 		cmocka_unit_test(at_bytes_between),
-		cmocka_unit_test(one_way_native),
-		cmocka_unit_test(one_way_qemu),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -8,6 +8,7 @@
  */
 #include "base/tsan.h"
 #include "link.h"
+#include "random_guest.h"
 #include "support/fake_stream.h"
 #include "support/transfer.h"
 
@@ -45,113 +46,6 @@ struct hop {
 	char text[256];  /* what differed at the switchover */
 	struct transfer transfer;
 };
-
-static bool userfaultfd_works(void)
-{
-	const struct guest_spec spec = {
-		.page_bytes = 4096,
-		.region_count = 1,
-		.regions = { { .kind = GUEST_PRIVATE,
-			       .used_bytes = 4096,
-			       .logs = GUEST_LOG_USERFAULTFD } },
-	};
-	struct guest_world world = { 0 };
-	struct guest *guest = guest_create_source(&spec, &world);
-	struct rs_stream *stream;
-	bool works;
-
-	assert_non_null(guest);
-	assert_int_equal(rs_stream_to_memory(1 << 20, &stream), 0);
-	works = rs_save_setup(guest->state, stream) == 0;
-	rs_save_cleanup(guest->state);
-	rs_stream_close(stream, NULL);
-	guest_destroy(guest);
-	return works;
-}
-
-/* ---- random guests ------------------------------------------------------------------------- */
-
-static uint32_t random_page_bytes(struct test_random *random)
-{
-	static const uint32_t sizes[] = { 4096, 4096, 4096, 16384, 16384, 65536, 65536, 1024 };
-
-	return sizes[test_random_below(random, sizeof(sizes) / sizeof(sizes[0]))];
-}
-
-static enum guest_kind random_kind(struct test_random *random)
-{
-	if (test_random_one_in(random, 100))
-		return GUEST_HUGETLB;
-	return (enum guest_kind)test_random_below(random, GUEST_HUGETLB);
-}
-
-static unsigned random_logs(struct test_random *random, enum guest_kind kind, bool userfaultfd)
-{
-	unsigned logs = 0;
-
-	if (userfaultfd && kind != GUEST_PRIVATE_FILE && test_random_one_in(random, 2))
-		logs |= GUEST_LOG_USERFAULTFD;
-	if (test_random_one_in(random, 2))
-		logs |= GUEST_LOG_SHADOW;
-	if (test_random_one_in(random, 2))
-		logs |= GUEST_LOG_SHADOW_CLEAR;
-	if (test_random_one_in(random, 4))
-		logs |= GUEST_LOG_SHADOW_RANGES;
-	return logs;
-}
-
-/* Any number of pages from one to some hundreds, small ones as likely as large ones. */
-static uint64_t random_bytes(struct test_random *random, uint32_t page_bytes)
-{
-	uint64_t limit = 1 + ((1u << 20) / page_bytes >> test_random_below(random, 10));
-
-	return (1 + test_random_below(random, limit)) * page_bytes;
-}
-
-static void random_region(struct test_random *random, uint32_t page_bytes, bool userfaultfd,
-			  struct guest_region_spec *from, struct guest_region_spec *to)
-{
-	static const unsigned filled[] = { 0, 2, 50, 90, 100 };
-	uint64_t granule_bytes = 1024ull << 2 * test_random_below(random, 4);
-	uint64_t bytes = random_bytes(random, page_bytes);
-
-	*from = (struct guest_region_spec){
-		.kind = random_kind(random),
-		.granule_bytes = granule_bytes,
-		.filled_percent = filled[test_random_below(random, 5)],
-	};
-	*to = *from;
-	if (test_random_one_in(random, 3))
-		to->kind = random_kind(random);
-	from->logs = random_logs(random, from->kind, userfaultfd);
-	to->logs = random_logs(random, to->kind, userfaultfd);
-	if (test_random_one_in(random, 2))
-		to->flags |= RS_REGION_FRESH;
-	to->announced = test_random_one_in(random, 8);
-	from->used_bytes = to->used_bytes = from->max_bytes = to->max_bytes = bytes;
-	if (to->announced || !test_random_one_in(random, 6))
-		return;
-	to->flags |= RS_REGION_RESIZABLE;
-	to->used_bytes = random_bytes(random, page_bytes);
-	to->max_bytes = bytes > to->used_bytes ? bytes : to->used_bytes;
-}
-
-static void random_specs(struct test_random *random, bool userfaultfd, struct guest_spec *from,
-			 struct guest_spec *to)
-{
-	*from = (struct guest_spec){
-		.page_bytes = random_page_bytes(random),
-		.region_count = 1 + (unsigned)test_random_below(random, 5),
-		.writers = (unsigned)test_random_below(random, 4),
-		.burst = (unsigned)test_random_below(random, 100) >> test_random_below(random, 8),
-		.seed = test_random_next(random),
-	};
-	*to = *from;
-	to->seed++;
-	for (unsigned i = 0; i < from->region_count; i++)
-		random_region(random, from->page_bytes, userfaultfd, &from->regions[i],
-			      &to->regions[i]);
-}
 
 /* ---- random ways --------------------------------------------------------------------------- */
 
@@ -408,7 +302,7 @@ static unsigned run_case(uint64_t seed, bool userfaultfd)
 	unsigned hops = 1 + (unsigned)test_random_below(&random, 3), done = 0;
 	char text[768] = "";
 
-	random_specs(&random, userfaultfd, &specs[0], &specs[1]);
+	random_guest_specs(&random, userfaultfd, &specs[0], &specs[1]);
 	guests[0] = guest_create_source(&specs[0], &world);
 	guests[1] = guest_create_destination(&specs[1], &world);
 	assert_true(guests[0] != NULL && guests[1] != NULL);
@@ -446,7 +340,8 @@ static uint64_t number_from(const char *name, uint64_t otherwise)
 
 static void memory_is_the_same_at_the_switchover(void **state)
 {
-	bool userfaultfd = userfaultfd_works();
+	struct rs_error why = { 0 };
+	bool userfaultfd = rs_dirty_log_userfaultfd_probe(&why) == 0;
 	uint64_t cases =
 	    number_from("RS_TEST_CASES", getenv("RS_TEST_LONG") != NULL ? CASES_LONG : CASES);
 	bool patient = getenv("RS_TEST_LONG") != NULL || getenv("RS_TEST_CASES") != NULL;
@@ -456,7 +351,7 @@ static void memory_is_the_same_at_the_switchover(void **state)
 
 	(void)state;
 	if (!userfaultfd)
-		print_message("no userfaultfd dirty log here: without it\n");
+		print_message("without the userfaultfd dirty log: %s\n", why.text);
 	if (getenv("RS_TEST_SEED") != NULL && getenv("RS_TEST_CASES") == NULL)
 		end = seed + 1;
 	for (uint64_t first = seed; seed < end; seed++) {
