@@ -10,7 +10,6 @@ need_everything()
     need_program g++ g++
     need_program python3 python3
     need_program patch patch
-    need_program patch patch
     need_package libc6-dev /usr/include/stdio.h
     need_library liburcu-bp liburcu-dev
     need_package libcmocka-dev /usr/include/cmocka.h
