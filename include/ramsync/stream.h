@@ -212,6 +212,8 @@ RS_API uint64_t rs_stream_bytes_read(const struct rs_stream *stream);
  * rs_stream_set_stall_timeout() - how long a single wait may last without a byte moving.
  * @stream: the stream; a new one has no time-out.
  * @timeout_ms: 0 for no limit. When it passes, the stream fails with -ETIMEDOUT.
+ *	Callbacks of the embedder's own that block by themselves are not bounded by it, only those
+ *	that return -EAGAIN; rs_stream_shutdown() wakes either.
  */
 RS_API void rs_stream_set_stall_timeout(struct rs_stream *stream, unsigned timeout_ms);
 
