@@ -28,8 +28,7 @@ int rs_save_setup(struct rs_state *state, struct rs_stream *stream)
 		return result;
 	uint64_t before = rs_stream_bytes_written(stream);
 
-	rs_counters_reset(&state->counters);
-	rs_counter_set(state->counters.start_ns, rs_clock_ns());
+	rs_counters_begin(&state->counters);
 	rs_session_open(state);
 	result = rs_session_attach(state, stream);
 	if (result == 0)
@@ -122,8 +121,7 @@ int rs_load_setup(struct rs_state *state, const struct rs_load_ops *ops, void *o
 				       "version",
 				       ops->size);
 	}
-	rs_counters_reset(&state->counters);
-	rs_counter_set(state->counters.start_ns, rs_clock_ns());
+	rs_counters_begin(&state->counters);
 	rs_session_open(state);
 	result = rs_ram_load_setup(state, &mine, opaque);
 	if (result != 0) {

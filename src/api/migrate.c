@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "api/background.h"
 #include "api/phase.h"
-#include "base/clock.h"
 #include "base/versioned.h"
 #include "migrate/handover.h"
 
@@ -47,8 +46,7 @@ static int begin(struct rs_state *state, struct rs_stream *stream, const struct 
 		rs_phase_leave(state, RS_CALL_MIGRATE, -ENOMEM);
 		return rs_state_refuse(state, -ENOMEM, "no memory for a migration");
 	}
-	rs_counters_reset(&state->counters);
-	rs_counter_set(state->counters.start_ns, rs_clock_ns());
+	rs_counters_begin(&state->counters);
 	rs_session_open(state);
 	rs_migration_begin(state->migration);
 	return 0;
@@ -59,17 +57,22 @@ static void warn(void *opaque, const char *text)
 	rs_migration_warn(opaque, text);
 }
 
+static void attach(struct rs_state *state, struct rs_stream *stream)
+{
+	rs_stream_set_stall_timeout(stream, (unsigned)rs_params_number(&state->params,
+								       RS_PARAM_STALL_TIMEOUT));
+	/* Cancelled before it got here: nothing may wait for the peer any more. */
+	if (rs_session_attach(state, stream) != 0)
+		rs_stream_shutdown(stream);
+}
+
 static int run(struct rs_state *state, struct rs_stream *stream)
 {
 	struct rs_migration *migration = state->migration;
 
 	state->session.warn = warn;
 	state->session.warn_opaque = migration;
-	rs_stream_set_stall_timeout(stream, (unsigned)rs_params_number(&state->params,
-								       RS_PARAM_STALL_TIMEOUT));
-	/* Cancelled before it got here: nothing may wait for the peer any more. */
-	if (rs_session_attach(state, stream) != 0)
-		rs_stream_shutdown(stream);
+	attach(state, stream);
 	int result = migration->outgoing ? rs_migration_run_out(migration, stream)
 					 : rs_migration_run_in(migration, stream);
 
@@ -138,6 +141,14 @@ int rs_migrate_start_in(struct rs_state *state, struct rs_stream *stream,
 
 /* ---- settling ------------------------------------------------------------------------------ */
 
+/* What could not be settled stays in doubt. */
+static int end_settling(struct rs_state *state, int result)
+{
+	rs_phase_leave(state, RS_CALL_SETTLE,
+		       rs_migrate_status(state) == RS_STATUS_IN_DOUBT ? RS_ERROR_IN_DOUBT : 0);
+	return result;
+}
+
 /* Claim the state if there is something to settle in that direction. */
 static int begin_settling(struct rs_state *state, unsigned statuses, int outgoing)
 {
@@ -150,16 +161,8 @@ static int begin_settling(struct rs_state *state, unsigned statuses, int outgoin
 	if (migration != NULL && (statuses >> rs_migrate_status(state) & 1) != 0 &&
 	    (outgoing < 0 || (migration->outgoing == (outgoing != 0) && migration->two_way)))
 		return 0;
-	rs_phase_leave(state, RS_CALL_SETTLE,
-		       rs_migrate_status(state) == RS_STATUS_IN_DOUBT ? RS_ERROR_IN_DOUBT : 0);
-	return rs_state_refuse(state, -EINVAL, "there is no migration to settle here");
-}
-
-static int end_settling(struct rs_state *state, int result)
-{
-	rs_phase_leave(state, RS_CALL_SETTLE,
-		       rs_migrate_status(state) == RS_STATUS_IN_DOUBT ? RS_ERROR_IN_DOUBT : 0);
-	return result;
+	return end_settling(state, rs_state_refuse(state, -EINVAL,
+						   "there is no migration to settle here"));
 }
 
 int rs_migrate_resolve(struct rs_state *state, enum rs_resolution resolution)
@@ -183,9 +186,7 @@ static int reconnect(struct rs_state *state, struct rs_stream *stream,
 	rs_error_get(state, RS_ERROR_OF_MIGRATION, &before);
 	rs_session_open(state);
 	rs_session_ignore_regions(state);
-	rs_stream_set_stall_timeout(stream, (unsigned)rs_params_number(&state->params,
-								       RS_PARAM_STALL_TIMEOUT));
-	rs_session_attach(state, stream);
+	attach(state, stream);
 	migration->stream = stream;
 	int result = work(migration);
 

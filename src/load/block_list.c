@@ -132,13 +132,12 @@ static void warn_unlisted(struct rs_state *state)
 
 int rs_block_list_load(struct rs_load *load, struct rs_stream *stream, uint64_t total)
 {
-	bool with_address = rs_params_number(&load->state->params, RS_PARAM_X_IGNORE_SHARED) != 0;
 	struct rs_state *state = load->state;
 
 	forget_listed(state);
 	for (uint64_t left = total; left > 0;) {
 		struct rs_block_entry entry;
-		int bytes = rs_peek_block_entry(load, stream, with_address, &entry);
+		int bytes = rs_peek_block_entry(load, stream, &entry);
 
 		if (bytes < 0)
 			return bytes;

@@ -15,10 +15,27 @@ static int peek(struct rs_load *load, struct rs_stream *stream, size_t want, con
 	return 0;
 }
 
-int rs_peek_record(struct rs_load *load, struct rs_stream *stream, struct rs_record *record)
-{
-	size_t want = RS_RECORD_MIN_BYTES;
+/* A parser of wire/, with what it needs of the load. */
+typedef int parser(const struct rs_load *load, const uint8_t *data, size_t have, void *result,
+		   size_t *need, struct rs_error *error);
 
+static int parse_record(const struct rs_load *load, const uint8_t *data, size_t have, void *result,
+			size_t *need, struct rs_error *error)
+{
+	return rs_record_parse(data, have, &load->rules, result, need, error);
+}
+
+static int parse_block_entry(const struct rs_load *load, const uint8_t *data, size_t have,
+			     void *result, size_t *need, struct rs_error *error)
+{
+	return rs_block_entry_parse(data, have, rs_state_ignores_shared(load->state), result, need,
+				    error);
+}
+
+/* Ask for as many bytes as the parser is sure of, until it has what it needs. */
+static int peek_parsed(struct rs_load *load, struct rs_stream *stream, size_t want, parser *parse,
+		       void *result)
+{
 	for (;;) {
 		struct rs_error error = { 0 };
 		const uint8_t *data;
@@ -26,7 +43,7 @@ int rs_peek_record(struct rs_load *load, struct rs_stream *stream, struct rs_rec
 		int bytes = peek(load, stream, want, &data);
 
 		if (bytes == 0)
-			bytes = rs_record_parse(data, want, &load->rules, record, &need, &error);
+			bytes = parse(load, data, want, result, &need, &error);
 		if (error.code != 0)
 			return rs_session_fail_with(load->state, &error);
 		if (bytes != 0)
@@ -35,24 +52,13 @@ int rs_peek_record(struct rs_load *load, struct rs_stream *stream, struct rs_rec
 	}
 }
 
-int rs_peek_block_entry(struct rs_load *load, struct rs_stream *stream, bool with_address,
+int rs_peek_record(struct rs_load *load, struct rs_stream *stream, struct rs_record *record)
+{
+	return peek_parsed(load, stream, RS_RECORD_MIN_BYTES, parse_record, record);
+}
+
+int rs_peek_block_entry(struct rs_load *load, struct rs_stream *stream,
 			struct rs_block_entry *entry)
 {
-	size_t want = RS_BLOCK_ENTRY_MIN_BYTES;
-
-	for (;;) {
-		struct rs_error error = { 0 };
-		const uint8_t *data;
-		size_t need = 0;
-		int bytes = peek(load, stream, want, &data);
-
-		if (bytes == 0)
-			bytes =
-			    rs_block_entry_parse(data, want, with_address, entry, &need, &error);
-		if (error.code != 0)
-			return rs_session_fail_with(load->state, &error);
-		if (bytes != 0)
-			return bytes;
-		want = need;
-	}
+	return peek_parsed(load, stream, RS_BLOCK_ENTRY_MIN_BYTES, parse_block_entry, entry);
 }

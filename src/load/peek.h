@@ -11,7 +11,7 @@
 /* Length of the header, still to be skipped, or the session's error. Names in the result are valid
  * until the next call on the stream. */
 int rs_peek_record(struct rs_load *load, struct rs_stream *stream, struct rs_record *record);
-int rs_peek_block_entry(struct rs_load *load, struct rs_stream *stream, bool with_address,
+int rs_peek_block_entry(struct rs_load *load, struct rs_stream *stream,
 			struct rs_block_entry *entry);
 
 #endif

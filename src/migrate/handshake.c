@@ -16,11 +16,6 @@
 /* The page size that needs no mention: QEMU's for the machines that have just one. */
 #define PLAIN_PAGE_BYTES 4096u
 
-static bool ignores_shared(const struct rs_migration *migration)
-{
-	return rs_params_number(&migration->state->params, RS_PARAM_X_IGNORE_SHARED) != 0;
-}
-
 /* ---- header and configuration, out --------------------------------------------------------- */
 
 static void put_name(struct rs_stream *stream, const char *name)
@@ -50,7 +45,7 @@ void rs_handshake_put_header(struct rs_migration *migration, const char *machine
 		put_subsection(stream, PAGE_BITS_NAME);
 		rs_stream_put_be32(stream, state->page_shift);
 	}
-	if (ignores_shared(migration)) {
+	if (rs_state_ignores_shared(migration->state)) {
 		put_subsection(stream, CAPABILITIES_NAME);
 		rs_stream_put_be32(stream, 1);
 		put_name(stream, IGNORE_SHARED_NAME);
@@ -179,7 +174,7 @@ static int get_subsections(struct rs_migration *migration)
 		return rs_session_fail(migration->state, -EINVAL,
 				       "configuration: pages of %u bytes in the stream, of %u here",
 				       PLAIN_PAGE_BYTES, migration->state->page_bytes);
-	if (ignore_shared != ignores_shared(migration))
+	if (ignore_shared != rs_state_ignores_shared(migration->state))
 		return rs_session_fail(migration->state, -EINVAL,
 				       "x-ignore-shared is %s in the stream and %s here",
 				       ignore_shared ? "on" : "off", ignore_shared ? "off" : "on");

@@ -301,14 +301,11 @@ static int setup(struct incoming *in)
 
 static void give_up(struct incoming *in)
 {
-	struct rs_migration *migration = in->migration;
-
 	if (!in->handed_over)
-		rs_handover_tell_failure(migration);
+		rs_handover_tell_failure(in->migration);
 	send_shut(in, 1);
 	/* Nothing more is read, not even by a caller that has not noticed yet. */
 	rs_stream_shutdown(in->stream);
-	rs_migration_set_ended(migration);
 }
 
 int rs_migration_run_in(struct rs_migration *migration, struct rs_stream *stream)
@@ -330,11 +327,8 @@ int rs_migration_run_in(struct rs_migration *migration, struct rs_stream *stream
 		result = run_without_asking(&in);
 	rs_ram_load_cleanup(in.state);
 	rs_counters_end(&in.state->counters, rs_stream_bytes_read(stream) - in.start_bytes);
-	if (result == 0)
-		rs_migration_set_status(migration, RS_STATUS_COMPLETED);
-	else if (result == RS_ERROR_IN_DOUBT)
-		rs_migration_set_status(migration, RS_STATUS_IN_DOUBT);
-	else
+	if (result != 0 && result != RS_ERROR_IN_DOUBT)
 		give_up(&in);
+	rs_migration_set_ended(migration, result);
 	return result;
 }

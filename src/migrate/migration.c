@@ -78,23 +78,21 @@ void rs_migration_tell_begin(struct rs_migration *migration)
 	tell(migration, RS_EVENT_STATUS, "");
 }
 
-bool rs_migration_set_status(struct rs_migration *migration, enum rs_status status)
+void rs_migration_set_status(struct rs_migration *migration, enum rs_status status)
 {
 	struct rs_state *state = migration->state;
-	int now = atomic_load_explicit(&state->status, memory_order_relaxed);
 
-	do {
-		if (!(statuses[now].next >> status & 1))
-			return false;
-	} while (!atomic_compare_exchange_weak_explicit(
-	    &state->status, &now, (int)status, memory_order_acq_rel, memory_order_relaxed));
+	/* One thread at a time goes from one status to the next; the others only look. */
+	if (!(statuses[rs_migrate_status(state)].next >> status & 1))
+		return;
+	atomic_store_explicit(&state->status, (int)status, memory_order_release);
+
 	struct rs_error error = { 0 };
 
 	if (status == RS_STATUS_FAILED || status == RS_STATUS_CANCELLED ||
 	    status == RS_STATUS_IN_DOUBT)
 		rs_error_get(state, RS_ERROR_OF_MIGRATION, &error);
 	tell(migration, RS_EVENT_STATUS, error.text);
-	return true;
 }
 
 enum rs_status rs_migrate_status(const struct rs_state *state)
@@ -102,14 +100,18 @@ enum rs_status rs_migrate_status(const struct rs_state *state)
 	return (enum rs_status)atomic_load_explicit(&state->status, memory_order_acquire);
 }
 
-void rs_migration_set_ended(struct rs_migration *migration)
+void rs_migration_set_ended(struct rs_migration *migration, int result)
 {
-	if (rs_session_code(migration->state) != -ECANCELED) {
+	if (result == 0) {
+		rs_migration_set_status(migration, RS_STATUS_COMPLETED);
+	} else if (result == RS_ERROR_IN_DOUBT) {
+		rs_migration_set_status(migration, RS_STATUS_IN_DOUBT);
+	} else if (rs_session_code(migration->state) == -ECANCELED) {
+		rs_migration_set_status(migration, RS_STATUS_CANCELLING);
+		rs_migration_set_status(migration, RS_STATUS_CANCELLED);
+	} else {
 		rs_migration_set_status(migration, RS_STATUS_FAILED);
-		return;
 	}
-	rs_migration_set_status(migration, RS_STATUS_CANCELLING);
-	rs_migration_set_status(migration, RS_STATUS_CANCELLED);
 }
 
 void rs_migration_warn(struct rs_migration *migration, const char *text)

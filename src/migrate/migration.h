@@ -41,14 +41,11 @@ void rs_migration_free(struct rs_migration *migration);
 void rs_migration_begin(struct rs_migration *migration);
 void rs_migration_tell_begin(struct rs_migration *migration);
 
-/*
- * Go to another status, if the table has that step, and tell the VMM. False if it has not, which
- * happens when a cancel came first.
- */
-bool rs_migration_set_status(struct rs_migration *migration, enum rs_status status);
+/* Go to another status, if the table has that step (else nothing happens), and tell the VMM. */
+void rs_migration_set_status(struct rs_migration *migration, enum rs_status status);
 
-/* The session has failed: the status becomes cancelled, or failed. */
-void rs_migration_set_ended(struct rs_migration *migration);
+/* The last status: completed, in doubt, cancelled or failed, going by the result of the whole. */
+void rs_migration_set_ended(struct rs_migration *migration, int result);
 
 void rs_migration_warn(struct rs_migration *migration, const char *text);
 

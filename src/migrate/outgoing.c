@@ -276,11 +276,6 @@ int rs_migration_run_out(struct rs_migration *migration, struct rs_stream *strea
 		take_back(migration);
 	rs_ram_save_cleanup(state);
 	rs_counters_end(&state->counters, rs_stream_bytes_written(stream) - out.start_bytes);
-	if (result == 0)
-		rs_migration_set_status(migration, RS_STATUS_COMPLETED);
-	else if (result == RS_ERROR_IN_DOUBT)
-		rs_migration_set_status(migration, RS_STATUS_IN_DOUBT);
-	else
-		rs_migration_set_ended(migration);
+	rs_migration_set_ended(migration, result);
 	return result;
 }

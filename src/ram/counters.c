@@ -49,6 +49,12 @@ void rs_counters_reset(struct rs_counters *counters)
 		rs_counter_set(first[i], 0);
 }
 
+void rs_counters_begin(struct rs_counters *counters)
+{
+	rs_counters_reset(counters);
+	rs_counter_set(counters->start_ns, rs_clock_ns());
+}
+
 void rs_counters_end(struct rs_counters *counters, uint64_t wire_bytes)
 {
 	uint64_t now = rs_clock_ns(), start = rs_counter_get(counters->start_ns);

@@ -38,6 +38,9 @@ struct rs_counters {
 
 void rs_counters_reset(struct rs_counters *counters);
 
+/* A migration begins now, with all counters at zero. */
+void rs_counters_begin(struct rs_counters *counters);
+
 /* Pages of any kind that were sent or received so far. */
 static inline uint64_t rs_counters_pages(const struct rs_counters *counters)
 {

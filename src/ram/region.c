@@ -264,7 +264,7 @@ int rs_regions_check_ignored(struct rs_state *state)
 {
 	struct rs_region *region;
 
-	if (rs_params_number(&state->params, RS_PARAM_X_IGNORE_SHARED) != 0)
+	if (rs_state_ignores_shared(state))
 		return 0;
 	rs_region_for_each (state, region)
 		if (rs_region_has(region, RS_REGION_IGNORED))

@@ -88,6 +88,12 @@ struct rs_state {
 int rs_state_init(struct rs_state *state, uint32_t page_bytes);
 void rs_state_fini(struct rs_state *state);
 
+/* Whether the stream is of the form x-ignore-shared. */
+static inline bool rs_state_ignores_shared(const struct rs_state *state)
+{
+	return rs_params_number(&state->params, RS_PARAM_X_IGNORE_SHARED) != 0;
+}
+
 /* Keep why a call was refused (RS_ERROR_OF_CALL). Returns code. */
 int rs_state_refuse(struct rs_state *state, int code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));

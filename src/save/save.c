@@ -53,11 +53,6 @@ static int end_body(struct rs_save *save)
 
 /* ---- set-up -------------------------------------------------------------------------------- */
 
-static bool ignores_shared(const struct rs_state *state)
-{
-	return rs_params_number(&state->params, RS_PARAM_X_IGNORE_SHARED) != 0;
-}
-
 static int check_regions(struct rs_state *state)
 {
 	struct rs_region *first = rs_region_first(state);
@@ -76,7 +71,7 @@ static int setup_body(struct rs_save *save)
 		return rs_session_code(state);
 	if (sync_dirty(save) != 0)
 		return rs_session_code(state);
-	rs_record_writer_list(&save->writer, ignores_shared(state));
+	rs_record_writer_list(&save->writer, rs_state_ignores_shared(state));
 	return end_body(save);
 }
 

@@ -38,8 +38,4 @@ int rs_stream_fail(struct rs_stream *stream, int code, const char *format, ...)
  */
 size_t rs_stream_last_words(struct rs_stream *stream, void *to, size_t bytes);
 
-/* Whether the input ends here: true without an error if no further byte comes. Blocks until
- * it is known. */
-bool rs_stream_at_end(struct rs_stream *stream);
-
 #endif

@@ -153,13 +153,6 @@ ssize_t rs_stream_peek(struct rs_stream *stream, const uint8_t **data, size_t by
 	return (ssize_t)rs_min_u64(bytes, reader->tail - reader->head);
 }
 
-bool rs_stream_at_end(struct rs_stream *stream)
-{
-	const uint8_t *data;
-
-	return rs_stream_peek(stream, &data, 1) == 0;
-}
-
 int rs_stream_skip(struct rs_stream *stream, uint64_t bytes)
 {
 	struct rs_stream_reader *reader = &stream->reader;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* exec: commands, through the addresses that start them. */
+#include "support/stream_end.h"
 #include "transport/stream.h"
 
 #include <errno.h>
@@ -48,7 +49,7 @@ static void read_text(const char *address, char *text, size_t bytes)
 	struct rs_stream *stream = from_command(address);
 	size_t used = 0;
 
-	while (!rs_stream_at_end(stream)) {
+	while (!stream_at_end(stream)) {
 		assert_int_equal(rs_stream_error(stream, NULL), 0);
 		assert_true(used < bytes - 1);
 		text[used++] = (char)rs_stream_get_u8(stream);

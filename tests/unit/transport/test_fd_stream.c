@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Streams over every kind of descriptor, blocking or not; what goes wrong has its own file. */
+#include "support/stream_end.h"
 #include "fd_kinds.h"
 
 #include <errno.h>
@@ -60,7 +61,7 @@ static void assert_pages_read(struct rs_stream *reader, const uint8_t *bytes, si
 static void assert_all_read(struct rs_stream *reader, const uint8_t *bytes, size_t length)
 {
 	assert_pages_read(reader, bytes, length);
-	assert_true(rs_stream_at_end(reader));
+	assert_true(stream_at_end(reader));
 	assert_int_equal(rs_stream_error(reader, NULL), 0);
 }
 

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include "support/stream_end.h"
 #include "transport/stream.h"
 
 #include <errno.h>
@@ -32,7 +33,7 @@ static void what_is_written_can_be_seen_and_read(void **state)
 	assert_int_equal(rs_stream_flags(in), RS_STREAM_READ);
 	assert_int_equal(rs_stream_get_bytes(in, got, bytes), 0);
 	assert_memory_equal(got, memory, bytes);
-	assert_true(rs_stream_at_end(in));
+	assert_true(stream_at_end(in));
 	rs_stream_close(in, NULL);
 	rs_stream_close(out, NULL);
 	free(memory);

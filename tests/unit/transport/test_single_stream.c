@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The addresses that give one stream: files, named pipes, descriptors. */
+#include "support/stream_end.h"
 #include "transport/stream.h"
 
 #include <errno.h>
@@ -74,7 +75,7 @@ static void assert_reads(const char *address, const char *text)
 	rs_listener_close(listener);
 	assert_int_equal(rs_stream_get_bytes(stream, got, strlen(text)), 0);
 	assert_string_equal(got, text);
-	assert_true(rs_stream_at_end(stream));
+	assert_true(stream_at_end(stream));
 	assert_int_equal(rs_stream_close(stream, NULL), 0);
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Life, sticky error, shutdown and time-outs of streams, over callbacks. */
+#include "support/stream_end.h"
 #include "support/fake_stream.h"
 #include "transport/stream_core.h"
 
@@ -147,7 +148,7 @@ static void the_first_error_stays(void **state)
 	assert_int_equal(rs_stream_get_be64(stream), 0);
 	assert_int_equal(rs_stream_peek(stream, &data, 1), -EPROTO);
 	assert_int_equal(rs_stream_skip(stream, 1), -EPROTO);
-	assert_false(rs_stream_at_end(stream));
+	assert_false(stream_at_end(stream));
 	assert_int_equal(rs_stream_rate_wait(stream), -EPROTO);
 	assert_int_equal(script.calls, 0);
 	assert_int_equal(rs_stream_close(stream, NULL), 0);
@@ -343,7 +344,7 @@ static void an_end_made_by_shutdown_is_none(void **state)
 
 	(void)state;
 	assert_int_equal(rs_stream_create(&ops, &stream, RS_STREAM_READ, &stream), 0);
-	assert_false(rs_stream_at_end(stream));
+	assert_false(stream_at_end(stream));
 	assert_error(stream, -ECANCELED, "shut down");
 	rs_stream_close(stream, NULL);
 }

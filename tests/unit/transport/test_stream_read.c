@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include "support/stream_end.h"
 #include "support/fake_stream.h"
 #include "transport/stream_buffers.h"
 #include "transport/stream_core.h"
@@ -22,9 +23,9 @@ static void integers_are_big_endian(void **state)
 	assert_int_equal(rs_stream_get_be32(stream), 0x04050607);
 	assert_true(rs_stream_get_be64(stream) == 0x08090a0b0c0d0e0full);
 	assert_int_equal(rs_stream_bytes_read(stream), 15);
-	assert_false(rs_stream_at_end(stream));
+	assert_false(stream_at_end(stream));
 	assert_int_equal(rs_stream_get_u8(stream), 16);
-	assert_true(rs_stream_at_end(stream));
+	assert_true(stream_at_end(stream));
 	assert_int_equal(rs_stream_error(stream, NULL), 0);
 	rs_stream_close(stream, NULL);
 }
@@ -65,7 +66,7 @@ static void nothing_wanted_is_nothing_done(void **state)
 	assert_int_equal(rs_stream_get_bytes(stream, NULL, 0), 0);
 	assert_int_equal(rs_stream_read_into(stream, NULL, 0, NULL), 0);
 	assert_int_equal(rs_stream_skip(stream, 0), 0);
-	assert_true(rs_stream_at_end(stream));
+	assert_true(stream_at_end(stream));
 	assert_int_equal(rs_stream_skip(stream, 1), -ENODATA);
 	assert_int_equal(rs_stream_get_bytes(stream, NULL, 0), -ENODATA);
 	rs_stream_close(stream, NULL);
@@ -188,8 +189,8 @@ static void the_end_is_asked_for_once(void **state)
 
 	(void)state;
 	assert_int_equal(rs_stream_create(&ops, &probe, RS_STREAM_READ, &stream), 0);
-	assert_true(rs_stream_at_end(stream));
-	assert_true(rs_stream_at_end(stream));
+	assert_true(stream_at_end(stream));
+	assert_true(stream_at_end(stream));
 	assert_int_equal(rs_stream_skip(stream, 1), -ENODATA);
 	assert_int_equal(probe.calls, 1);
 	rs_stream_close(stream, NULL);
@@ -297,7 +298,7 @@ static void every_mixture_of_calls_sees_the_same_bytes(void **state)
 			    take_some(reader, &seed, scratch, position, writing.length - position);
 			assert_int_equal(rs_stream_bytes_read(reader), position);
 		}
-		assert_true(rs_stream_at_end(reader));
+		assert_true(stream_at_end(reader));
 		assert_int_equal(rs_stream_error(reader, NULL), 0);
 		pthread_join(thread, NULL);
 		rs_stream_close(reader, NULL);

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include "support/stream_end.h"
 #include "base/bytes.h"
 #include "support/fake_stream.h"
 #include "transport/stream_buffers.h"
@@ -339,7 +340,7 @@ static void assert_passes(const struct fake_options *options, uint64_t seed, siz
 	assert_int_equal(rs_stream_bytes_read(reading.stream), reading.length);
 	assert_memory_equal(reading.bytes, want, reading.length);
 	rs_stream_close(writer, NULL);
-	assert_true(rs_stream_at_end(reading.stream));
+	assert_true(stream_at_end(reading.stream));
 	rs_stream_close(reading.stream, NULL);
 	free(memory);
 	free(want);
