@@ -4,7 +4,22 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <unistd.h>
 #include <cmocka.h>
+
+#define WATCHDOG_SECONDS 240
+
+const struct guest_spec pair_small_guest = {
+	.page_bytes = 4096,
+	.region_count = 2,
+	.regions = { { .kind = GUEST_PRIVATE, .used_bytes = 400 * 4096, .filled_percent = 95 },
+		     { .kind = GUEST_MEMFD_ALIASED,
+		       .used_bytes = 100 * 4096,
+		       .filled_percent = 50 } },
+	.writers = 1,
+	.burst = 20,
+	.seed = 9,
+};
 
 static int pair_hook(void *opaque, struct guest *guest, enum guest_moment moment)
 {
@@ -35,6 +50,12 @@ void pair_open(struct pair *pair, const struct guest_spec *spec)
 	pair->from->hook_opaque = pair;
 	pair_new_destination(pair);
 	pair_set_param(pair, "max-bandwidth", "0");
+}
+
+void pair_open_small(struct pair *pair)
+{
+	pair_open(pair, &pair_small_guest);
+	alarm(WATCHDOG_SECONDS);
 }
 
 void pair_close(struct pair *pair)

@@ -19,6 +19,10 @@ struct pair {
 
 /* Their writers make a break after the first pass, and memory is compared at the switchover. */
 void pair_open(struct pair *pair, const struct guest_spec *spec);
+/* With a guest of half a thousand pages that writes a little, and a watchdog: nothing that comes may
+ * wait for ever. */
+extern const struct guest_spec pair_small_guest;
+void pair_open_small(struct pair *pair);
 void pair_close(struct pair *pair);
 
 /* In place of the last one. */

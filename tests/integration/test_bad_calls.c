@@ -22,27 +22,6 @@
 #include <unistd.h>
 #include <cmocka.h>
 
-/* Nothing here may wait for ever. */
-#define WATCHDOG_SECONDS 240
-
-static const struct guest_spec spec = {
-	.page_bytes = 4096,
-	.region_count = 2,
-	.regions = { { .kind = GUEST_PRIVATE, .used_bytes = 400 * 4096, .filled_percent = 95 },
-		     { .kind = GUEST_MEMFD_ALIASED,
-		       .used_bytes = 100 * 4096,
-		       .filled_percent = 50 } },
-	.writers = 1,
-	.burst = 20,
-	.seed = 9,
-};
-
-static void open_pair(struct pair *pair)
-{
-	pair_open(pair, &spec);
-	alarm(WATCHDOG_SECONDS);
-}
-
 static void close_pair(struct pair *pair)
 {
 	alarm(0);
@@ -71,7 +50,7 @@ static void a_full_device(void **state)
 	struct pair pair;
 
 	(void)state;
-	open_pair(&pair);
+	pair_open_small(&pair);
 	assert_int_equal(save_to(pair.from, "file:/dev/full", &error), -ENOSPC);
 	assert_true(strlen(error.text) > 10);
 	assert_int_equal(rs_migrate_status(pair.from->state), RS_STATUS_FAILED);
@@ -93,7 +72,7 @@ static int fill_disk(const char *folder)
 	    mount("full", folder, "tmpfs", 0, "size=200k") != 0)
 		return CHILD_SKIPS;
 	snprintf(address, sizeof(address), "file:%s/image", folder);
-	guest = guest_create_source(&spec, &world);
+	guest = guest_create_source(&pair_small_guest, &world);
 	if (guest == NULL || save_to(guest, address, &error) != -ENOSPC || !guest->running ||
 	    error.text[0] == '\0')
 		return CHILD_FAILS;
@@ -158,7 +137,7 @@ static void migrate_in_storm(enum link_kind kind, struct test_random *random)
 	struct pair pair;
 	struct link link;
 
-	open_pair(&pair);
+	pair_open_small(&pair);
 	assert_int_equal(link_open(&link, kind, random, NULL, NULL), 0);
 	transfer_end_start(&transfer.in, pair.to, link.in, transfer_in);
 	transfer_end_start(&transfer.out, pair.from, link.out, transfer_out);
@@ -208,7 +187,7 @@ static void calls_are_short(void **state)
 		struct rs_stream *out, *in;
 		struct pair pair;
 
-		open_pair(&pair);
+		pair_open_small(&pair);
 		assert_int_equal(fake_stream_pair(&bad, &bad, &out, &in), 0);
 		transfer_run(&transfer, pair.from, out, pair.to, in);
 		pair_check_moved(&pair, &transfer);
@@ -225,7 +204,7 @@ static void descriptors_do_not_block(void **state)
 	struct pair pair;
 
 	(void)state;
-	open_pair(&pair);
+	pair_open_small(&pair);
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends),
 			 0);
 	for (unsigned i = 0; i < 2; i++) {

@@ -16,26 +16,10 @@
 #include <unistd.h>
 #include <cmocka.h>
 
-/* Nothing here may wait for ever. */
-#define WATCHDOG_SECONDS 240
-
-static const struct guest_spec spec = {
-	.page_bytes = 4096,
-	.region_count = 2,
-	.regions = { { .kind = GUEST_PRIVATE, .used_bytes = 400 * 4096, .filled_percent = 95 },
-		     { .kind = GUEST_MEMFD_ALIASED,
-		       .used_bytes = 100 * 4096,
-		       .filled_percent = 50 } },
-	.writers = 1,
-	.burst = 20,
-	.seed = 9,
-};
-
 static void open_pair(struct pair *pair, const char *stall_timeout)
 {
-	pair_open(pair, &spec);
+	pair_open_small(pair);
 	pair_set_param(pair, "stall-timeout", stall_timeout);
-	alarm(WATCHDOG_SECONDS);
 }
 
 static void close_pair(struct pair *pair)
