@@ -81,7 +81,9 @@ const struct option_row option_table[OPTION_COUNT] = {
 			      "there), discard (it runs there), or exit. Default reconnect." },
 	[OPTION_JSON] = { "json", NULL, BOTH,
 			  "At the end, print the result and all statistics as one JSON object on "
-			  "standard output." },
+			  "standard output. Its began-at and ended-at are seconds of "
+			  "CLOCK_MONOTONIC, which both programs share on one machine; cpu-seconds "
+			  "is what all threads of the program used in between." },
 	[OPTION_PROGRESS] = { "progress", NULL, BOTH,
 			      "Show the progress on standard error, terminal or not. Default: on a "
 			      "terminal." },

@@ -116,7 +116,10 @@ static void print_json(const struct options *options, const struct guest *guest,
 	printf("  \"status\": \"%s\",\n", rs_status_name(rs_migrate_status(guest->state)));
 	printf("  \"error\": ");
 	print_json_string(result->error.text);
-	printf(",\n  \"seconds\": %.6f,\n", result->seconds);
+	printf(",\n  \"seconds\": %.6f,\n", result->ended - result->began);
+	printf("  \"began-at\": %.6f,\n", result->began);
+	printf("  \"ended-at\": %.6f,\n", result->ended);
+	printf("  \"cpu-seconds\": %.6f,\n", result->cpu_seconds);
 	if (result->has_digest)
 		printf("  \"digest\": \"%016" PRIx64 "\",\n", result->digest);
 	printf("  \"memory\": %" PRIu64 ",\n", guest->memory.bytes);
@@ -133,8 +136,8 @@ static void print_text(const struct options *options, const struct guest *guest,
 	struct rs_stats stats = get_stats(guest->state);
 
 	printf("%s after %.3f s: %" PRIu64 " MiB of memory, %.1f MiB on the wire, %.0f Mbit/s",
-	       report_result_name(result->code), result->seconds, guest->memory.bytes >> 20,
-	       (double)stats.wire_bytes / (1 << 20), stats.mbps);
+	       report_result_name(result->code), result->ended - result->began,
+	       guest->memory.bytes >> 20, (double)stats.wire_bytes / (1 << 20), stats.mbps);
 	if (options->program == PROGRAM_SEND)
 		printf(", %" PRIu64 " rounds, downtime %.3f ms", stats.dirty_sync_count,
 		       (double)stats.downtime_ns / 1e6);

@@ -9,7 +9,9 @@
 struct result {
 	enum exit_code code;
 	struct rs_error error; /* of what failed, if anything did */
-	double seconds;        /* that the migration took, as the program saw it */
+	double began;          /* the migration, in seconds of CLOCK_MONOTONIC, */
+	double ended;          /* as this program saw it */
+	double cpu_seconds;    /* user and system time of all threads meanwhile */
 	bool has_digest;
 	uint64_t digest;
 };

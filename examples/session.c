@@ -16,12 +16,17 @@
 #define TELL_MS 2000u
 #define PROGRESS_MS 500
 
-static double seconds_now(void)
+static double seconds_of(clockid_t clock)
 {
 	struct timespec ts;
 
-	clock_gettime(CLOCK_MONOTONIC, &ts);
+	clock_gettime(clock, &ts);
 	return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
+}
+
+static double seconds_now(void)
+{
+	return seconds_of(CLOCK_MONOTONIC);
 }
 
 static void end_signals(sigset_t *set)
@@ -173,11 +178,12 @@ static void get_error(const struct guest *guest, enum rs_error_source source, in
 void session_migrate(struct session *session, struct result *result)
 {
 	struct guest *guest = session->guest;
-	double begin = seconds_now();
 	bool send = session->options->program == PROGRAM_SEND;
 	enum rs_error_source source = RS_ERROR_OF_CALL;
+	double cpu = seconds_of(CLOCK_PROCESS_CPUTIME_ID);
 	int ret;
 
+	result->began = seconds_now();
 	if (send)
 		ret = rs_migrate_start_out(guest->state, session->stream, &guest_vm_ops, guest);
 	else
@@ -187,7 +193,8 @@ void session_migrate(struct session *session, struct result *result)
 		ret = watch(session);
 	}
 	result->code = code_of(ret);
-	result->seconds = seconds_now() - begin;
+	result->ended = seconds_now();
+	result->cpu_seconds = seconds_of(CLOCK_PROCESS_CPUTIME_ID) - cpu;
 	if (ret)
 		get_error(guest, source, ret, &result->error);
 }

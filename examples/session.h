@@ -28,7 +28,7 @@ int session_open(struct session *session, unsigned timeout_ms, struct rs_error *
 /* Close the stream. An error if it was a command that failed. */
 int session_close(struct session *session, struct rs_error *error);
 
-/* Run the migration to its end. A signal cancels it. Fills in code, error and seconds. */
+/* Run the migration to its end. A signal cancels it. Fills in code, error and times. */
 void session_migrate(struct session *session, struct result *result);
 
 /* After session_migrate(): settle what is in doubt, as --on-doubt says. */
