@@ -20,6 +20,7 @@
 #ifndef RAMSYNC_HANDLERS_H
 #define RAMSYNC_HANDLERS_H
 
+#include <ramsync/observe.h>
 #include <ramsync/region.h>
 #include <ramsync/stream.h>
 
@@ -111,6 +112,7 @@ RS_API void rs_save_cleanup(struct rs_state *state);
  *	with rs_region_add(), at least @used_bytes long, and return 0; or return a negative errno,
  *	which ends the load. Without it an unknown region is an error.
  * @region_resized: the used length of a resizable region has become @used_bytes.
+ * @observe: see observe.h; of the body only (regions and records).
  *
  * Context: called by rs_load(), in its thread. May call rs_region_add() and
  *	rs_region_add_dirty_log().
@@ -119,6 +121,7 @@ struct rs_load_ops {
 	size_t size;
 	int (*region_announced)(void *opaque, const char *name, uint64_t used_bytes);
 	int (*region_resized)(void *opaque, struct rs_region *region, uint64_t used_bytes);
+	void (*observe)(void *opaque, const struct rs_observation *observation);
 };
 
 /**

@@ -116,6 +116,23 @@ RS_API int rs_device_save(struct rs_device_writer *writer, const struct rs_devic
 			  const void *data, size_t bytes);
 
 /**
+ * rs_device_save_opaque() - write device state that somebody else had written into a stream of
+ * QEMU's, as it stands.
+ * @writer: as given to save_devices.
+ * @data: what load_opaque got of that stream, all of it: sections, end mark, description.
+ * @bytes: its length.
+ *
+ * It takes the place of all rs_device_save() calls, and ends the stream.
+ *
+ * Return: 0; -EOPNOTSUPP if the stream is not written in QEMU's form; -EINVAL if there was device
+ *	state before, or @data does not end as a stream of QEMU's does (-EINVAL unless "lax" is on,
+ *	if just the description is missing); -E2BIG for more than max-device-state; the stream's
+ *	error.
+ * Context: inside save_devices only.
+ */
+RS_API int rs_device_save_opaque(struct rs_device_writer *writer, const void *data, size_t bytes);
+
+/**
  * struct rs_vm_ops - what a migration asks of the VMM.
  * @size: sizeof(struct rs_vm_ops).
  * @stop: stop the vCPUs and everything else that writes guest memory, and say so by returning.
@@ -126,8 +143,14 @@ RS_API int rs_device_save(struct rs_device_writer *writer, const struct rs_devic
  * @save_devices: write device state with rs_device_save(). Source; optional.
  * @load_device: read one section's body from @body: exactly @section->bytes of it where that is
  *	known. Return 0 or a negative errno. Destination; without it a device section is an error.
+ * @load_opaque: for a destination that keeps the device state of a QEMU without understanding it:
+ *	the next @bytes of everything behind RAM, as it stands, in order: sections, end mark,
+ *	description. Takes the place of load_device for QEMU's form. As only the description tells
+ *	where it ends, a stream without one is refused, unless "lax" is on and no return path is
+ *	open. Return 0 or a negative errno. Destination; optional.
  * @region_announced: as in struct rs_load_ops. Optional.
  * @region_resized: as in struct rs_load_ops. Optional.
+ * @observe: see observe.h. Destination; optional.
  * @event: something happened. Optional. May call rs_migrate_cancel(), rs_stats_get() and
  *	rs_param_set(), nothing that waits for the migration.
  *
@@ -143,6 +166,8 @@ struct rs_vm_ops {
 	int (*region_announced)(void *opaque, const char *name, uint64_t used_bytes);
 	int (*region_resized)(void *opaque, struct rs_region *region, uint64_t used_bytes);
 	void (*event)(void *opaque, const struct rs_event *event);
+	int (*load_opaque)(void *opaque, const void *data, size_t bytes);
+	void (*observe)(void *opaque, const struct rs_observation *observation);
 };
 
 /**

@@ -10,6 +10,7 @@
  *	stream.h	the bytes between two ends
  *	migrate.h	a whole migration in one call
  *	handlers.h	the RAM part alone, for a VMM with its own framing
+ *	observe.h	what stands in a stream, for tools
  */
 #ifndef RAMSYNC_RAMSYNC_H
 #define RAMSYNC_RAMSYNC_H
@@ -19,6 +20,7 @@
 #include <ramsync/export.h>
 #include <ramsync/handlers.h>
 #include <ramsync/migrate.h>
+#include <ramsync/observe.h>
 #include <ramsync/param.h>
 #include <ramsync/region.h>
 #include <ramsync/state.h>

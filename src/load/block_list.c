@@ -83,6 +83,24 @@ static int accept(struct rs_load *load, struct rs_region *region,
 	return 0;
 }
 
+static void observe(struct rs_load *load, const char *name, const struct rs_block_entry *entry)
+{
+	if (load->ops.observe == NULL)
+		return;
+	bool with_address = rs_state_ignores_shared(load->state);
+	const struct rs_observation seen = {
+		.size = sizeof(seen),
+		.type = RS_OBSERVED_REGION,
+		.offset = load->record_at,
+		.stream_bytes = 1u + entry->name_bytes + (with_address ? 16u : 8u),
+		.name = name,
+		.address = entry->guest_address,
+		.bytes = entry->used_bytes,
+	};
+
+	load->ops.observe(load->opaque, &seen);
+}
+
 static int load_entry(struct rs_load *load, const struct rs_block_entry *entry, uint64_t left)
 {
 	struct rs_state *state = load->state;
@@ -96,6 +114,8 @@ static int load_entry(struct rs_load *load, const struct rs_block_entry *entry, 
 				       "the total, or they are not whole pages",
 				       name, (unsigned long long)entry->used_bytes,
 				       (unsigned long long)left);
+	observe(load, name, entry);
+
 	struct rs_region *region = rs_region_find_pinned(state, name, entry->name_bytes);
 
 	if (region == NULL) {
@@ -137,6 +157,8 @@ int rs_block_list_load(struct rs_load *load, struct rs_stream *stream, uint64_t 
 	forget_listed(state);
 	for (uint64_t left = total; left > 0;) {
 		struct rs_block_entry entry;
+
+		load->record_at = rs_stream_bytes_read(stream);
 		int bytes = rs_peek_block_entry(load, stream, &entry);
 
 		if (bytes < 0)

@@ -78,7 +78,7 @@ static int locate(struct rs_load *load, const struct rs_record *record)
 				       region->name, (unsigned long long)record->address,
 				       (unsigned long long)record->bytes,
 				       (unsigned long long)rs_region_used_bytes(region));
-	if (record->kind == RS_RECORD_ZERO && record->fill != 0)
+	if (record->kind == RS_RECORD_ZERO && record->fill != 0 && !load->lax)
 		return rs_session_fail(state, -EINVAL,
 				       "region %s, offset 0x%llx: a zero page with the fill 0x%02x",
 				       region->name, (unsigned long long)record->address,
@@ -88,26 +88,62 @@ static int locate(struct rs_load *load, const struct rs_record *record)
 
 /* ---- records ------------------------------------------------------------------------------- */
 
+/* name: the region's, or "" for a record that is about none. */
+static void observe(struct rs_load *load, const struct rs_record *record, uint64_t stream_bytes,
+		    const char *name)
+{
+	if (load->ops.observe == NULL)
+		return;
+	bool pages = rs_record_has_pages(record);
+	const struct rs_observation seen = {
+		.size = sizeof(seen),
+		.type = RS_OBSERVED_RECORD,
+		.offset = load->record_at,
+		.stream_bytes = stream_bytes,
+		.number = record->kind,
+		.name = name,
+		.address = pages ? record->address : 0,
+		.bytes = pages                                  ? record->bytes
+			 : record->kind == RS_RECORD_BLOCK_LIST ? record->address
+								: 0,
+	};
+
+	load->ops.observe(load->opaque, &seen);
+}
+
+static void place(struct rs_load *load, struct rs_stream *stream, const struct rs_record *record)
+{
+	struct rs_counters *counters = &load->state->counters;
+	uint64_t first = record->address >> load->state->page_shift;
+	uint64_t count = record->bytes >> load->state->page_shift;
+
+	if (rs_record_has_content(record)) {
+		rs_place_content(load, stream, load->last, first, count);
+		rs_counter_add(counters->normal, count);
+		rs_counter_add(counters->transferred, record->bytes);
+		return;
+	}
+	if (record->fill != 0)
+		rs_place_fill(load->last, first, record->fill);
+	else
+		rs_place_zero(load, load->last, first, count);
+	rs_counter_add(counters->duplicate, count);
+}
+
 static int load_pages(struct rs_load *load, struct rs_stream *stream,
 		      const struct rs_record *record, int header_bytes)
 {
 	struct rs_state *state = load->state;
-	uint64_t first = record->address >> state->page_shift;
-	uint64_t count = record->bytes >> state->page_shift;
 	int result = locate(load, record);
 
 	if (result != 0)
 		return result;
+	observe(load, record,
+		(uint64_t)header_bytes + (rs_record_has_content(record) ? record->bytes : 0),
+		load->last->name);
 	rs_stream_skip(stream, (uint64_t)header_bytes);
 	rs_counter_add(state->counters.transferred, (uint64_t)header_bytes);
-	if (record->kind == RS_RECORD_PAGE || record->kind == RS_RECORD_PAGE_RUN) {
-		rs_place_content(load, stream, load->last, first, count);
-		rs_counter_add(state->counters.normal, count);
-		rs_counter_add(state->counters.transferred, record->bytes);
-	} else {
-		rs_place_zero(load, load->last, first, count);
-		rs_counter_add(state->counters.duplicate, count);
-	}
+	place(load, stream, record);
 	return rs_session_check_stream(state, stream);
 }
 
@@ -115,24 +151,20 @@ static int load_pages(struct rs_load *load, struct rs_stream *stream,
 static int load_record(struct rs_load *load, struct rs_stream *stream)
 {
 	struct rs_record record;
+
+	load->record_at = rs_stream_bytes_read(stream);
 	int bytes = rs_peek_record(load, stream, &record);
 
 	if (bytes < 0)
 		return bytes;
-	switch (record.kind) {
-	case RS_RECORD_EOS:
-		rs_stream_skip(stream, (uint64_t)bytes);
-		return 1;
-	case RS_RECORD_FLUSH:
-		/* Written by some versions of QEMU without channels, too: nothing to wait for. */
-		rs_stream_skip(stream, (uint64_t)bytes);
-		return 0;
-	case RS_RECORD_BLOCK_LIST:
-		rs_stream_skip(stream, (uint64_t)bytes);
-		return rs_block_list_load(load, stream, record.address);
-	default:
+	if (rs_record_has_pages(&record))
 		return load_pages(load, stream, &record, bytes);
-	}
+	observe(load, &record, (uint64_t)bytes, "");
+	rs_stream_skip(stream, (uint64_t)bytes);
+	if (record.kind == RS_RECORD_BLOCK_LIST)
+		return rs_block_list_load(load, stream, record.address);
+	/* Some versions of QEMU write FLUSH without channels, too: there is nothing to wait for. */
+	return record.kind == RS_RECORD_EOS;
 }
 
 static int load_body(struct rs_load *load, struct rs_stream *stream)
@@ -171,6 +203,7 @@ int rs_ram_load_setup(struct rs_state *state, const struct rs_load_ops *ops, voi
 		load->ops = *ops;
 	load->opaque = opaque;
 	load->rules.page_bytes = state->page_bytes;
+	load->lax = rs_params_number(&state->params, RS_PARAM_LAX) != 0;
 	pthread_mutex_lock(&state->lock);
 	state->load = load;
 	pthread_mutex_unlock(&state->lock);

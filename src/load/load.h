@@ -28,7 +28,9 @@ struct rs_load {
 	struct rs_load_ops ops;
 	void *opaque;
 	struct rs_record_rules rules;
-	bool listed; /* a list of regions has come */
+	bool lax;           /* take a zero page that has a fill */
+	bool listed;        /* a list of regions has come */
+	uint64_t record_at; /* offset in the stream of the record, or entry, that is being read */
 
 	/* Region of the last record, for CONTINUE, which reaches over bodies; valid as long as the
 	 * session has not failed, pinned inside a call. */

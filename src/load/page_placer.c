@@ -21,6 +21,14 @@ void rs_place_content(struct rs_load *load, struct rs_stream *stream, struct rs_
 			    count << state->page_shift, NULL);
 }
 
+void rs_place_fill(struct rs_region *region, uint64_t page, uint8_t fill)
+{
+	const struct rs_state *state = region->state;
+
+	rs_bitmap_set_range(&region->written, page, 1);
+	memset(region->place + (page << state->page_shift), fill, state->page_bytes);
+}
+
 /* Pages that may hold anything. A page that is zero is left alone: writing it might allocate. */
 static void clear_pages(const struct rs_region *region, uint64_t first, uint64_t end)
 {

@@ -9,6 +9,9 @@
 void rs_place_content(struct rs_load *load, struct rs_stream *stream, struct rs_region *region,
 		      uint64_t first, uint64_t count);
 
+/* Fill one page with a byte. */
+void rs_place_fill(struct rs_region *region, uint64_t page, uint8_t fill);
+
 /* Make pages zero, touching only those that may not be: not those of a fresh region, or those
  * that were never populated, unless content was put there since. */
 void rs_place_zero(struct rs_load *load, struct rs_region *region, uint64_t first, uint64_t count);

@@ -3,6 +3,7 @@
 
 #include "base/checked.h"
 #include "migrate/handshake.h"
+#include "migrate/opaque_devices.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,6 +13,8 @@ struct rs_device_writer {
 	struct rs_migration *migration;
 	FILE *json; /* NULL in native mode */
 	unsigned count;
+	bool opaque;              /* all of it was written as it stands */
+	char *opaque_description; /* the description that came with that, or NULL */
 };
 
 static uint64_t max_bytes(const struct rs_migration *migration)
@@ -40,9 +43,10 @@ static void describe(struct rs_device_writer *writer, const struct rs_device_sec
 {
 	FILE *json = writer->json;
 
+	writer->count++;
 	if (json == NULL)
 		return;
-	fprintf(json, "%s{\"name\": ", writer->count++ > 0 ? ", " : "");
+	fprintf(json, "%s{\"name\": ", writer->count > 1 ? ", " : "");
 	put_json_string(json, section->name);
 	fprintf(json, ", \"instance_id\": %u, \"vmsd_name\": ", section->instance);
 	put_json_string(json, section->name);
@@ -67,6 +71,10 @@ int rs_device_save(struct rs_device_writer *writer, const struct rs_device_secti
 				       "a device section needs a name of 1 to 255 bytes other than "
 				       "'%s'",
 				       RS_RAM_SECTION_NAME);
+	if (writer->opaque)
+		return rs_session_fail(state, -EINVAL,
+				       "device section %s comes behind the end of the device state",
+				       section->name);
 	if (bytes > max_bytes(migration))
 		return rs_session_fail(state, -E2BIG,
 				       "device section %s: %zu bytes are more than "
@@ -81,6 +89,27 @@ int rs_device_save(struct rs_device_writer *writer, const struct rs_device_secti
 	rs_outer_put_footer(migration->stream, header.id);
 	describe(writer, section, bytes);
 	return rs_migration_fail_stream(migration);
+}
+
+int rs_device_save_opaque(struct rs_device_writer *writer, const void *data, size_t bytes)
+{
+	struct rs_migration *migration = writer->migration;
+	struct rs_state *state = migration->state;
+
+	if (migration->native)
+		return rs_session_fail(state, -EOPNOTSUPP,
+				       "device state of QEMU's has no place in libramsync's own "
+				       "form of the stream");
+	if (writer->count > 0 || writer->opaque)
+		return rs_session_fail(state, -EINVAL,
+				       "device state that ends the stream comes behind other "
+				       "device state");
+	if (bytes > max_bytes(migration))
+		return rs_session_fail(state, -E2BIG,
+				       "%zu bytes of device state are more than max-device-state",
+				       bytes);
+	writer->opaque = true;
+	return rs_opaque_devices_save(migration, data, bytes, &writer->opaque_description);
 }
 
 static int save_all(struct rs_device_writer *writer)
@@ -116,6 +145,10 @@ int rs_device_state_save(struct rs_migration *migration, char **description)
 	if (fclose(writer.json) != 0 && result == 0)
 		result = rs_session_fail(migration->state, -ENOMEM,
 					 "no memory to describe the device state");
+	if (writer.opaque) {
+		free(*description);
+		*description = writer.opaque_description;
+	}
 	return result;
 }
 

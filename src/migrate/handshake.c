@@ -1,213 +1,87 @@
 /* SPDX-License-Identifier: MIT */
 #include "migrate/handshake.h"
 
-#include "base/bytes.h"
-#include "base/checked.h"
+#include "migrate/header_io.h"
 
 #include <string.h>
 #include <sys/random.h>
 
-#define SUBSECTION_VERSION 1u
-#define PAGE_BITS_NAME "configuration/target-page-bits"
-#define CAPABILITIES_NAME "configuration/capabilities"
-#define UUID_NAME "configuration/uuid"
-#define IGNORE_SHARED_NAME "x-ignore-shared"
-
-/* The page size that needs no mention: QEMU's for the machines that have just one. */
-#define PLAIN_PAGE_BYTES 4096u
-
-/* ---- header and configuration, out --------------------------------------------------------- */
-
-static void put_name(struct rs_stream *stream, const char *name)
-{
-	rs_stream_put_u8(stream, (uint8_t)strlen(name));
-	rs_stream_put_bytes(stream, name, strlen(name));
-}
-
-static void put_subsection(struct rs_stream *stream, const char *name)
-{
-	rs_stream_put_u8(stream, RS_OUTER_SUBSECTION);
-	put_name(stream, name);
-	rs_stream_put_be32(stream, SUBSECTION_VERSION);
-}
+/* ---- header -------------------------------------------------------------------------------- */
 
 void rs_handshake_put_header(struct rs_migration *migration, const char *machine)
 {
-	struct rs_stream *stream = migration->stream;
 	const struct rs_state *state = migration->state;
+	struct rs_header header = { .page_bits = state->page_shift,
+				    .ignore_shared = rs_state_ignores_shared(state) };
+	uint8_t bytes[RS_HEADER_MAX_BYTES];
 
-	rs_stream_put_be32(stream, RS_OUTER_MAGIC);
-	rs_stream_put_be32(stream, RS_OUTER_VERSION);
-	rs_stream_put_u8(stream, RS_OUTER_CONFIGURATION);
-	rs_stream_put_be32(stream, (uint32_t)strlen(machine));
-	rs_stream_put_bytes(stream, machine, strlen(machine));
-	if (state->page_bytes != PLAIN_PAGE_BYTES) {
-		put_subsection(stream, PAGE_BITS_NAME);
-		rs_stream_put_be32(stream, state->page_shift);
-	}
-	if (rs_state_ignores_shared(migration->state)) {
-		put_subsection(stream, CAPABILITIES_NAME);
-		rs_stream_put_be32(stream, 1);
-		put_name(stream, IGNORE_SHARED_NAME);
-	}
+	strcpy(header.machine, machine);
+	header.has_uuid = rs_params_uuid(&state->params, header.uuid);
+	rs_stream_put_bytes(migration->stream, bytes, rs_header_write(bytes, &header));
 }
 
-/* ---- header and configuration, in ---------------------------------------------------------- */
-
-static int get_machine(struct rs_migration *migration, char machine[256])
+static int check_pages(struct rs_state *state, const struct rs_header *header)
 {
-	struct rs_stream *stream = migration->stream;
-	uint32_t bytes = rs_stream_get_be32(stream);
-	int result = rs_migration_fail_stream(migration);
-
-	if (result != 0)
-		return result;
-	if (bytes > RS_MACHINE_MAX_BYTES)
-		return rs_session_fail(migration->state, -EINVAL,
-				       "configuration: a machine name of %u bytes", bytes);
-	memset(machine, 0, 256);
-	rs_stream_get_bytes(stream, machine, bytes);
-	result = rs_migration_fail_stream(migration);
-	if (result == 0 && strlen(machine) != bytes)
-		return rs_session_fail(migration->state, -EINVAL,
-				       "configuration: the machine name contains a zero byte");
-	return result;
-}
-
-static int get_page_bits(struct rs_migration *migration)
-{
-	uint32_t bits = rs_stream_get_be32(migration->stream);
-	int result = rs_migration_fail_stream(migration);
-
-	if (result == 0 && bits != migration->state->page_shift)
-		return rs_session_fail(migration->state, -EINVAL,
-				       "configuration: pages of 2^%u bytes in the stream, of 2^%u "
-				       "here",
-				       bits, migration->state->page_shift);
-	return result;
-}
-
-/* Bounded by what a machine can have of them; QEMU knows two. */
-#define CAPABILITIES_MAX 64u
-
-static int get_capabilities(struct rs_migration *migration, bool *ignore_shared)
-{
-	uint32_t count = rs_stream_get_be32(migration->stream);
-	int result = rs_migration_fail_stream(migration);
-	char name[256];
-
-	if (result == 0 && count > CAPABILITIES_MAX)
-		return rs_session_fail(migration->state, -EINVAL,
-				       "configuration: a list of %u capabilities", count);
-	for (uint32_t i = 0; result == 0 && i < count; i++) {
-		result = rs_outer_get_name(migration, name, "capability");
-		if (result == 0 && strcmp(name, IGNORE_SHARED_NAME) == 0)
-			*ignore_shared = true;
-		else if (result == 0 && strcmp(name, "mapped-ram") == 0)
-			result = rs_session_fail(migration->state, -EOPNOTSUPP,
-						 "the stream has the capability mapped-ram, which "
-						 "is not supported");
-	}
-	return result;
-}
-
-static int get_subsection(struct rs_migration *migration, bool *page_bits, bool *ignore_shared)
-{
-	struct rs_stream *stream = migration->stream;
-	char name[256];
-	int result = rs_outer_get_name(migration, name, "subsection");
-
-	if (result != 0)
-		return result;
-	uint32_t version = rs_stream_get_be32(stream);
-
-	result = rs_migration_fail_stream(migration);
-	if (result != 0)
-		return result;
-	if (version != SUBSECTION_VERSION)
-		return rs_session_fail(migration->state, -EINVAL, "%s: version %u instead of %u",
-				       name, version, SUBSECTION_VERSION);
-	if (strcmp(name, PAGE_BITS_NAME) == 0) {
-		*page_bits = true;
-		return get_page_bits(migration);
-	}
-	if (strcmp(name, CAPABILITIES_NAME) == 0)
-		return get_capabilities(migration, ignore_shared);
-	if (strcmp(name, UUID_NAME) == 0) {
-		/* Nothing to compare it with: a state has none. */
-		rs_stream_skip(stream, 16);
-		return rs_migration_fail_stream(migration);
-	}
-	return rs_session_fail(migration->state, -EINVAL, "configuration: unknown subsection %s",
-			       name);
-}
-
-/* What stands at the next byte, without taking it; the session's error if nothing does. */
-static int next_byte(struct rs_migration *migration)
-{
-	const uint8_t *data;
-
-	if (rs_stream_peek(migration->stream, &data, 1) == 1)
-		return *data;
-	int result = rs_migration_fail_stream(migration);
-
-	return result != 0 ? result
-			   : rs_session_fail(migration->state, -ENODATA,
-					     "the stream ended behind its configuration");
-}
-
-static int get_subsections(struct rs_migration *migration)
-{
-	bool page_bits = false, ignore_shared = false;
-	int byte;
-
-	while ((byte = next_byte(migration)) == RS_OUTER_SUBSECTION) {
-		rs_stream_skip(migration->stream, 1);
-		int result = get_subsection(migration, &page_bits, &ignore_shared);
-
-		if (result != 0)
-			return result;
-	}
-	if (byte < 0)
-		return byte;
-	if (!page_bits && migration->state->page_bytes != PLAIN_PAGE_BYTES)
-		return rs_session_fail(migration->state, -EINVAL,
+	if (header->page_bits == state->page_shift)
+		return 0;
+	if (!header->has_page_bits)
+		return rs_session_fail(state, -EINVAL,
 				       "configuration: pages of %u bytes in the stream, of %u here",
-				       PLAIN_PAGE_BYTES, migration->state->page_bytes);
-	if (ignore_shared != rs_state_ignores_shared(migration->state))
-		return rs_session_fail(migration->state, -EINVAL,
-				       "x-ignore-shared is %s in the stream and %s here",
-				       ignore_shared ? "on" : "off", ignore_shared ? "off" : "on");
-	return 0;
+				       1u << RS_PLAIN_PAGE_BITS, state->page_bytes);
+	return rs_session_fail(state, -EINVAL,
+			       "configuration: pages of 2^%u bytes in the stream, of 2^%u here",
+			       header->page_bits, state->page_shift);
+}
+
+static int check_uuid(struct rs_state *state, const struct rs_header *header)
+{
+	char here[RS_UUID_TEXT_BYTES], there[RS_UUID_TEXT_BYTES];
+	uint8_t uuid[RS_UUID_BYTES];
+
+	if (!header->has_uuid || !rs_params_uuid(&state->params, uuid) ||
+	    memcmp(header->uuid, uuid, sizeof(uuid)) == 0)
+		return 0;
+	rs_uuid_format(uuid, here);
+	rs_uuid_format(header->uuid, there);
+	return rs_session_fail(state, -EINVAL,
+			       "configuration: the stream is of the machine %s, and this one is %s",
+			       there, here);
+}
+
+/* Whether the header fits this end. */
+static int check_header(struct rs_state *state, const struct rs_header *header)
+{
+	bool ignore_shared = rs_state_ignores_shared(state);
+	int result = check_pages(state, header);
+
+	if (result == 0 && header->mapped_ram)
+		result = rs_session_fail(state, -EOPNOTSUPP,
+					 "the stream has the capability mapped-ram, which is not "
+					 "supported");
+	if (result == 0 && header->ignore_shared != ignore_shared)
+		result = rs_session_fail(state, -EINVAL,
+					 "x-ignore-shared is %s in the stream and %s here",
+					 header->ignore_shared ? "on" : "off",
+					 ignore_shared ? "on" : "off");
+	return result != 0 ? result : check_uuid(state, header);
 }
 
 int rs_handshake_get_header(struct rs_migration *migration, char machine[256])
 {
-	struct rs_stream *stream = migration->stream;
-	struct rs_state *state = migration->state;
-	uint32_t magic = rs_stream_get_be32(stream);
-	uint32_t version = rs_stream_get_be32(stream);
-	int result = rs_migration_fail_stream(migration);
+	struct rs_error error = { 0 };
+	struct rs_header header;
+	int bytes = rs_header_peek(migration->stream, &header, &error);
 
-	if (result != 0)
-		return result;
-	if (magic != RS_OUTER_MAGIC)
-		return rs_session_fail(state, -EINVAL,
-				       "not a migration stream: it begins with 0x%08x", magic);
-	if (version != RS_OUTER_VERSION)
-		return rs_session_fail(state, -EINVAL, "stream version %u%s instead of %u", version,
-				       version == RS_OUTER_VERSION_OBSOLETE ? " (obsolete)" : "",
-				       RS_OUTER_VERSION);
-	uint8_t configuration = rs_stream_get_u8(stream);
-
-	result = rs_migration_fail_stream(migration);
-	if (result != 0)
-		return result;
-	if (configuration != RS_OUTER_CONFIGURATION)
-		return rs_session_fail(
-		    state, -EINVAL, "0x%02x stands where the configuration should", configuration);
-	result = get_machine(migration, machine);
-	return result != 0 ? result : get_subsections(migration);
+	if (bytes < 0)
+		return rs_session_fail_with(migration->state, &error);
+	rs_migration_observe(
+	    migration, (struct rs_observation){ .type = RS_OBSERVED_HEADER,
+						.offset = rs_stream_bytes_read(migration->stream),
+						.stream_bytes = (uint64_t)bytes,
+						.name = header.machine });
+	rs_stream_skip(migration->stream, (uint64_t)bytes);
+	memcpy(machine, header.machine, sizeof(header.machine));
+	return check_header(migration->state, &header);
 }
 
 /* ---- features ------------------------------------------------------------------------------ */
@@ -282,8 +156,30 @@ int rs_handshake_out(struct rs_migration *migration)
 	return migration->native ? offer(migration) : rs_migration_fail_stream(migration);
 }
 
+static void observe_offer(struct rs_migration *migration, uint64_t offset)
+{
+	const struct rs_features *features = &migration->features;
+	struct rs_observation seen = { .type = RS_OBSERVED_COMMAND,
+				       .offset = offset,
+				       .stream_bytes =
+					   rs_stream_bytes_read(migration->stream) - offset,
+				       .number = RS_COMMAND_OFFER,
+				       .name = "OFFER" };
+
+	rs_migration_observe(migration, seen);
+	seen.type = RS_OBSERVED_FEATURE;
+	for (unsigned left = features->present; left != 0; left &= left - 1) {
+		seen.name = rs_feature_name(left);
+		rs_migration_observe(migration, seen);
+	}
+	seen.name = features->unknown;
+	if (seen.name[0] != '\0')
+		rs_migration_observe(migration, seen);
+}
+
 static int get_offer(struct rs_migration *migration)
 {
+	uint64_t offset = rs_stream_bytes_read(migration->stream);
 	struct rs_state *state = migration->state;
 	uint8_t list[RS_FEATURES_MAX_BYTES];
 	struct rs_features *features = &migration->features;
@@ -299,6 +195,7 @@ static int get_offer(struct rs_migration *migration)
 				       "the offer of features does not follow the configuration");
 	if (rs_features_parse(message.payload, message.bytes, features, &error) != 0)
 		return rs_session_fail_with(state, &error);
+	observe_offer(migration, offset);
 	if ((FEATURES_ALWAYS & ~features->present) != 0)
 		return refuse_feature(migration, "the source",
 				      rs_feature_name(FEATURES_ALWAYS & ~features->present));

@@ -1,61 +1,86 @@
 /* SPDX-License-Identifier: MIT */
 /* The destination's side of a whole migration: the records of the outer stream, one by one. */
 #include "base/bytes.h"
+#include "base/checked.h"
 #include "base/clock.h"
 #include "load/load.h"
 #include "migrate/device_state.h"
 #include "migrate/handover.h"
 #include "migrate/handshake.h"
+#include "migrate/incoming.h"
+#include "migrate/opaque_devices.h"
 #include "transport/stream.h"
 
 #include <string.h>
 
-/* How far the "ram" section has come. */
-enum ram_progress {
-	RAM_AWAITED,
-	RAM_STARTED,
-	RAM_ENDED,
-};
+static bool is_lax(const struct rs_incoming *in)
+{
+	return !in->migration->native && rs_params_number(&in->state->params, RS_PARAM_LAX) != 0;
+}
 
-struct incoming {
-	struct rs_migration *migration;
-	struct rs_state *state;
-	struct rs_stream *stream;
-	struct rs_section ram;
-	enum ram_progress progress;
-	bool devices;     /* a device section has come */
-	bool return_path; /* QEMU's form: the source opened one */
-	bool handed_over;
-	uint64_t start_bytes; /* that others had got from the stream */
-};
-
-static int fail(struct incoming *in, const char *what)
+int rs_incoming_fail(struct rs_incoming *in, const char *what)
 {
 	return rs_session_fail(in->state, -EINVAL, "%s", what);
 }
 
 /* ---- sections ------------------------------------------------------------------------------ */
 
-static int load_ram(struct incoming *in, const struct rs_section *section)
+static void observe_section(struct rs_incoming *in, enum rs_observation_type type,
+			    enum rs_outer_record record, const struct rs_section *section)
 {
-	int result = rs_ram_load(in->state, in->stream, in->ram.version);
+	uint64_t end = rs_stream_bytes_read(in->stream);
 
-	return result != 0 ? result : rs_outer_get_footer(in->migration, section);
+	rs_migration_observe(
+	    in->migration,
+	    (struct rs_observation){ .type = type,
+				     .offset = in->record_at,
+				     .stream_bytes =
+					 type == RS_OBSERVED_SECTION_END ? end - in->record_at : 0,
+				     .number = record,
+				     .id = section->id,
+				     .instance = section->instance,
+				     .version = section->version,
+				     .name = section->name });
 }
 
-static int start_ram(struct incoming *in, const struct rs_section *section)
+static int load_ram(struct rs_incoming *in, enum rs_outer_record record)
 {
-	if (in->progress != RAM_AWAITED)
-		return fail(in, "section ram starts twice");
+	observe_section(in, RS_OBSERVED_SECTION, record, &in->ram);
+	int result = rs_ram_load(in->state, in->stream, in->ram.version);
+
+	if (result == 0)
+		result = rs_outer_get_footer(in->migration, &in->ram);
+	if (result == 0)
+		observe_section(in, RS_OBSERVED_SECTION_END, record, &in->ram);
+	return result;
+}
+
+static int start_ram(struct rs_incoming *in, const struct rs_section *section)
+{
+	if (in->progress != RS_RAM_AWAITED)
+		return rs_incoming_fail(in, "section ram starts twice");
 	if (section->instance != 0)
 		return rs_session_fail(in->state, -EINVAL, "section ram: instance %u instead of 0",
 				       section->instance);
 	in->ram = *section;
-	in->progress = RAM_STARTED;
-	return load_ram(in, section);
+	in->progress = RS_RAM_STARTED;
+	return load_ram(in, RS_OUTER_SECTION_START);
 }
 
-static int get_start(struct incoming *in, enum rs_outer_record record)
+static int load_device(struct rs_incoming *in, const struct rs_section *section)
+{
+	in->devices = true;
+	observe_section(in, RS_OBSERVED_SECTION, RS_OUTER_SECTION_FULL, section);
+	int result = rs_device_state_load(in->migration, section);
+
+	if (result == 0)
+		result = rs_outer_get_footer(in->migration, section);
+	if (result == 0)
+		observe_section(in, RS_OBSERVED_SECTION_END, RS_OUTER_SECTION_FULL, section);
+	return result;
+}
+
+static int get_start(struct rs_incoming *in, enum rs_outer_record record)
 {
 	struct rs_section section;
 	int result = rs_outer_get_section(in->migration, record, &section);
@@ -70,161 +95,134 @@ static int get_start(struct incoming *in, enum rs_outer_record record)
 				       section.name);
 	}
 	if (strcmp(section.name, RS_RAM_SECTION_NAME) == 0)
-		return fail(in, "section ram comes in one piece");
-	if (in->progress == RAM_AWAITED && !in->migration->native)
+		return rs_incoming_fail(in, "section ram comes in one piece");
+	if (in->progress == RS_RAM_AWAITED && !in->migration->native)
 		return rs_session_fail(in->state, -EOPNOTSUPP,
 				       "device section %s comes before RAM, and only its device "
 				       "could say where it ends",
 				       section.name);
-	in->devices = true;
-	result = rs_device_state_load(in->migration, &section);
-	return result != 0 ? result : rs_outer_get_footer(in->migration, &section);
+	return load_device(in, &section);
 }
 
-static int get_part(struct incoming *in, enum rs_outer_record record)
+/* QEMU loads what comes behind the end; only a source that is lost in its own stream sends it. */
+static bool is_open(const struct rs_incoming *in, const struct rs_section *section)
+{
+	bool behind_end = in->progress == RS_RAM_ENDED && is_lax(in);
+
+	return (in->progress == RS_RAM_STARTED || behind_end) && section->id == in->ram.id;
+}
+
+static int get_part(struct rs_incoming *in, enum rs_outer_record record)
 {
 	struct rs_section section;
 	int result = rs_outer_get_section(in->migration, record, &section);
 
 	if (result != 0)
 		return result;
-	if (in->progress != RAM_STARTED || section.id != in->ram.id)
+	if (!is_open(in, &section))
 		return rs_session_fail(in->state, -EINVAL,
 				       "a part of section %u, which is not open", section.id);
 	if (record == RS_OUTER_SECTION_END)
-		in->progress = RAM_ENDED;
-	return load_ram(in, &in->ram);
-}
-
-/* ---- commands ------------------------------------------------------------------------------ */
-
-static int answer_ping(struct incoming *in, const struct rs_message *message)
-{
-	if (message->bytes != 4)
-		return fail(in, "PING without its 4 bytes");
-	if (!in->return_path)
-		return fail(in, "PING without a return path");
-	rs_outer_put_return(in->stream, RS_RETURN_PONG, message->payload, 4);
-	rs_stream_flush(in->stream);
-	return rs_migration_fail_stream(in->migration);
-}
-
-static int open_return_path(struct incoming *in, const struct rs_message *message)
-{
-	if (message->bytes != 0)
-		return fail(in, "OPEN_RETURN_PATH with a payload");
-	if (!(rs_stream_flags(in->stream) & RS_STREAM_WRITE))
-		return fail(in, "the source opens a return path, and the stream is one-way here");
-	in->return_path = true;
-	return 0;
-}
-
-/* All must be there before READY is said. */
-static int check_complete(struct incoming *in)
-{
-	if (in->progress == RAM_ENDED)
-		return 0;
-	if (in->progress == RAM_AWAITED)
-		return fail(in, "the stream holds no RAM");
-	/* A background snapshot of QEMU's has no end of RAM: all its pages went out before. */
-	if (in->devices && !in->migration->native) {
-		rs_migration_warn(in->migration,
-				  "the end of RAM is missing, as in a background snapshot");
-		return 0;
-	}
-	return fail(in, "the end of RAM is missing");
-}
-
-static int hand_over(struct incoming *in, const struct rs_message *message)
-{
-	int result = check_complete(in);
-
-	if (message->bytes != 0)
-		return fail(in, "CHECK with a payload");
-	if (result != 0)
-		return result;
-	rs_session_ignore_regions(in->state);
-	if (!rs_migration_commit(in->migration))
-		return rs_session_code(in->state);
-	in->handed_over = true;
-	return rs_handover_in(in->migration);
-}
-
-static int get_command(struct incoming *in)
-{
-	struct rs_message message;
-	int result = rs_outer_get_message(in->migration, RS_COMMAND_MAX_BYTES, &message);
-
-	if (result != 0)
-		return result;
-	if (in->migration->native && in->migration->two_way && message.type == RS_COMMAND_CHECK)
-		return hand_over(in, &message);
-	if (!in->migration->native && message.type == RS_COMMAND_OPEN_RETURN_PATH)
-		return open_return_path(in, &message);
-	if (!in->migration->native && message.type == RS_COMMAND_PING)
-		return answer_ping(in, &message);
-	if (!in->migration->native && message.type == RS_COMMAND_SWITCHOVER_START)
-		return message.bytes == 0 ? 0 : fail(in, "SWITCHOVER_START with a payload");
-	return rs_session_fail(in->state, -EOPNOTSUPP,
-			       "command %u (0x%x) is unknown, or not supported here", message.type,
-			       message.type);
+		in->progress = RS_RAM_ENDED;
+	return load_ram(in, record);
 }
 
 /* ---- the whole stream ---------------------------------------------------------------------- */
 
-/* Read up to the hand-over (native, two-way) or the end mark. */
-static int get_records(struct incoming *in)
+int rs_incoming_check_complete(struct rs_incoming *in)
 {
-	for (;;) {
-		uint8_t record = rs_stream_get_u8(in->stream);
-		int result = rs_migration_fail_stream(in->migration);
-
-		if (result != 0)
-			return result;
-		switch (record) {
-		case RS_OUTER_EOF:
-			return 0;
-		case RS_OUTER_SECTION_START:
-		case RS_OUTER_SECTION_FULL:
-			result = get_start(in, (enum rs_outer_record)record);
-			break;
-		case RS_OUTER_SECTION_PART:
-		case RS_OUTER_SECTION_END:
-			result = get_part(in, (enum rs_outer_record)record);
-			break;
-		case RS_OUTER_COMMAND:
-			result = get_command(in);
-			break;
-		default:
-			result = rs_session_fail(in->state, -EINVAL,
-						 "0x%02x begins no record of a stream", record);
-		}
-		rs_counter_set(in->state->counters.wire_bytes,
-			       rs_stream_bytes_read(in->stream) - in->start_bytes);
-		if (result != 0 || in->handed_over)
-			return result;
-		if (rs_session_code(in->state) != 0)
-			return rs_session_code(in->state);
+	if (in->progress == RS_RAM_ENDED)
+		return 0;
+	if (in->progress == RS_RAM_AWAITED)
+		return rs_incoming_fail(in, "the stream holds no RAM");
+	/* A background snapshot of QEMU's has no end of RAM: all its pages went out before. */
+	if ((in->devices && !in->migration->native) || is_lax(in)) {
+		rs_migration_warn(in->migration,
+				  "the end of RAM is missing, as in a background snapshot");
+		return 0;
 	}
+	return rs_incoming_fail(in, "the end of RAM is missing");
 }
 
-/* The last word on a return path of QEMU's: whether all went well. */
-static void send_shut(struct incoming *in, uint32_t value)
-{
-	uint8_t payload[4];
-
-	if (!in->return_path)
-		return;
-	rs_put_be32(payload, value);
-	rs_outer_put_return(in->stream, RS_RETURN_SHUT, payload, sizeof(payload));
-	rs_stream_flush(in->stream);
-}
-
-/* QEMU's description of the devices, behind the end mark. Nothing here needs it. */
-static void skip_description(struct incoming *in)
+/* The next record's first byte, without taking it; the session's error if there is none. */
+static int next_record(struct rs_incoming *in)
 {
 	const uint8_t *data;
 
+	in->record_at = rs_stream_bytes_read(in->stream);
+	if (rs_stream_peek(in->stream, &data, 1) == 1)
+		return *data;
+	rs_stream_get_u8(in->stream);
+	return rs_migration_fail_stream(in->migration);
+}
+
+/* Whether everything from here on is to be taken as it stands. */
+static bool is_opaque(const struct rs_incoming *in, int record)
+{
+	return in->migration->vm.load_opaque != NULL && !in->migration->native &&
+	       in->progress != RS_RAM_AWAITED &&
+	       (record == RS_OUTER_SECTION_FULL || record == RS_OUTER_EOF);
+}
+
+static int get_record(struct rs_incoming *in, enum rs_outer_record record)
+{
+	rs_stream_skip(in->stream, 1);
+	switch (record) {
+	case RS_OUTER_SECTION_START:
+	case RS_OUTER_SECTION_FULL:
+		return get_start(in, record);
+	case RS_OUTER_SECTION_PART:
+	case RS_OUTER_SECTION_END:
+		return get_part(in, record);
+	case RS_OUTER_COMMAND:
+		return rs_incoming_command(in);
+	default:
+		return rs_session_fail(in->state, -EINVAL, "0x%02x begins no record of a stream",
+				       (unsigned)record);
+	}
+}
+
+static int get_end_mark(struct rs_incoming *in)
+{
+	rs_stream_skip(in->stream, 1);
+	rs_migration_observe(in->migration, (struct rs_observation){ .type = RS_OBSERVED_END,
+								     .offset = in->record_at,
+								     .stream_bytes = 1 });
+	return 0;
+}
+
+/* Read up to the hand-over (native, two-way) or the end mark, or behind opaque device state. */
+static int get_records(struct rs_incoming *in)
+{
+	int result = 0;
+
+	while (result == 0 && !in->handed_over && !in->opaque) {
+		int record = next_record(in);
+
+		if (record < 0)
+			return record;
+		in->opaque = is_opaque(in, record);
+		if (in->opaque)
+			result = rs_opaque_devices_load(in);
+		else if (record == RS_OUTER_EOF)
+			return get_end_mark(in);
+		else
+			result = get_record(in, (enum rs_outer_record)record);
+		rs_counter_set(in->state->counters.wire_bytes,
+			       rs_stream_bytes_read(in->stream) - in->start_bytes);
+		if (result == 0 && !in->handed_over)
+			result = rs_session_code(in->state);
+	}
+	return result;
+}
+
+/* QEMU's description of the devices, behind the end mark. Nothing here needs it. */
+static void skip_description(struct rs_incoming *in)
+{
+	const uint8_t *data;
+
+	if (in->opaque)
+		return;
 	if (rs_stream_peek(in->stream, &data, 5) == 5 && data[0] == RS_OUTER_VMDESCRIPTION) {
 		uint32_t bytes = rs_get_be32(data + 1);
 
@@ -233,15 +231,15 @@ static void skip_description(struct incoming *in)
 }
 
 /* Nobody is asked: the guest is ours because the stream is whole. */
-static int run_without_asking(struct incoming *in)
+static int run_without_asking(struct rs_incoming *in)
 {
 	struct rs_migration *migration = in->migration;
-	int result = check_complete(in);
+	int result = rs_incoming_check_complete(in);
 
 	if (result != 0)
 		return result;
 	if (migration->two_way)
-		return fail(in, "the stream ends without a hand-over");
+		return rs_incoming_fail(in, "the stream ends without a hand-over");
 	if (in->return_path) {
 		/*
 		 * QEMU is the source, and waits for SHUT. One that comes while it is still writing
@@ -259,7 +257,7 @@ static int run_without_asking(struct incoming *in)
 	result = migration->vm.resume(migration->opaque);
 	if (result < 0)
 		return rs_session_fail(in->state, result, "the VMM failed to resume the guest");
-	send_shut(in, 0);
+	rs_incoming_shut(in, true);
 	/* Without a return path it may never come: the guest runs already. */
 	if (!migration->native && !in->return_path)
 		skip_description(in);
@@ -280,7 +278,7 @@ static int load_ops_resized(void *opaque, struct rs_region *region, uint64_t use
 	return migration->vm.region_resized(migration->opaque, region, used_bytes);
 }
 
-static int setup(struct incoming *in)
+static int setup(struct rs_incoming *in)
 {
 	struct rs_migration *migration = in->migration;
 	const struct rs_load_ops ops = {
@@ -299,21 +297,38 @@ static int setup(struct incoming *in)
 	return result;
 }
 
-static void give_up(struct incoming *in)
+/* Where it failed: in the record of RAM that was being read, if that came last. */
+static void observe_failure(struct rs_incoming *in)
+{
+	const struct rs_load *load = in->state->load;
+	struct rs_error error;
+
+	rs_error_get(in->state, RS_ERROR_OF_MIGRATION, &error);
+	rs_migration_observe(in->migration,
+			     (struct rs_observation){
+				 .type = RS_OBSERVED_FAILURE,
+				 .offset = load != NULL ? rs_max_u64(in->record_at, load->record_at)
+							: in->record_at,
+				 .number = (uint32_t)error.code,
+				 .name = error.text });
+}
+
+static void give_up(struct rs_incoming *in)
 {
 	if (!in->handed_over)
 		rs_handover_tell_failure(in->migration);
-	send_shut(in, 1);
+	rs_incoming_shut(in, false);
 	/* Nothing more is read, not even by a caller that has not noticed yet. */
 	rs_stream_shutdown(in->stream);
 }
 
 int rs_migration_run_in(struct rs_migration *migration, struct rs_stream *stream)
 {
-	struct incoming in = { .migration = migration,
-			       .state = migration->state,
-			       .stream = stream,
-			       .start_bytes = rs_stream_bytes_read(stream) };
+	struct rs_incoming in = { .migration = migration,
+				  .state = migration->state,
+				  .stream = stream,
+				  .start_bytes = rs_stream_bytes_read(stream),
+				  .record_at = rs_stream_bytes_read(stream) };
 
 	migration->stream = stream;
 	rs_migration_tell_begin(migration);
@@ -325,6 +340,8 @@ int rs_migration_run_in(struct rs_migration *migration, struct rs_stream *stream
 	}
 	if (result == 0 && !in.handed_over)
 		result = run_without_asking(&in);
+	if (result != 0 && result != RS_ERROR_IN_DOUBT)
+		observe_failure(&in);
 	rs_ram_load_cleanup(in.state);
 	rs_counters_end(&in.state->counters, rs_stream_bytes_read(stream) - in.start_bytes);
 	if (result != 0 && result != RS_ERROR_IN_DOUBT)

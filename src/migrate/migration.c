@@ -119,6 +119,16 @@ void rs_migration_warn(struct rs_migration *migration, const char *text)
 	tell(migration, RS_EVENT_WARNING, text);
 }
 
+void rs_migration_observe(struct rs_migration *migration, struct rs_observation observation)
+{
+	if (migration->vm.observe == NULL)
+		return;
+	observation.size = sizeof(observation);
+	if (observation.name == NULL)
+		observation.name = "";
+	migration->vm.observe(migration->opaque, &observation);
+}
+
 void rs_migration_tell_passes(struct rs_migration *migration)
 {
 	uint64_t passes = rs_counter_get(migration->state->counters.dirty_sync_count);

@@ -49,6 +49,9 @@ void rs_migration_set_ended(struct rs_migration *migration, int result);
 
 void rs_migration_warn(struct rs_migration *migration, const char *text);
 
+/* Tell an observer, if there is one. The size is filled in, and a name that is NULL becomes "". */
+void rs_migration_observe(struct rs_migration *migration, struct rs_observation observation);
+
 /* Tell about dirty syncs since the last call. */
 void rs_migration_tell_passes(struct rs_migration *migration);
 

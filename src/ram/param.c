@@ -35,6 +35,18 @@ static const struct rs_param_info param_table[RS_PARAM_COUNT] = {
 					    0,
 					    "Dirty logs are cleared in chunks of 2 to this power "
 					    "pages." },
+	[RS_PARAM_UUID] = { "uuid", RS_PARAM_STRING, "", 0, 0, "", 0,
+			    "The machine's uuid. Source: tell it. Destination: refuse a stream "
+			    "that "
+			    "tells another." },
+	[RS_PARAM_SWITCHOVER_ACK] = { "switchover-ack", RS_PARAM_BOOL, "", 0, 1, "off", 0,
+				      "Destination: tell a QEMU whose capability of that name is "
+				      "on "
+				      "(8.1 and later) that it may switch over." },
+	[RS_PARAM_LAX] = { "lax", RS_PARAM_BOOL, "", 0, 1, "off", 0,
+			   "Destination: accept some streams of QEMU's form that are likely "
+			   "damaged, as QEMU does: zero pages with a fill byte, RAM that does not "
+			   "end or goes on behind its end, device state without a description." },
 };
 
 const struct rs_param_info *rs_param_next(const struct rs_param_info *previous)
@@ -60,6 +72,38 @@ void rs_params_init(struct rs_params *params)
 	for (int i = 0; i < RS_PARAM_COUNT; i++)
 		rs_params_set(params, (enum rs_param_id)i, param_table[i].def, NULL);
 }
+
+/* ---- texts --------------------------------------------------------------------------------- */
+
+static int set_uuid(struct rs_params *params, const char *value)
+{
+	uint8_t uuid[RS_UUID_BYTES];
+
+	if (value[0] == '\0')
+		params->uuid[0] = '\0';
+	else if (rs_uuid_parse(value, uuid))
+		rs_uuid_format(uuid, params->uuid);
+	else
+		return -EINVAL;
+	return 0;
+}
+
+static int set_text(struct rs_params *params, enum rs_param_id id, const char *value)
+{
+	if (id == RS_PARAM_UUID)
+		return set_uuid(params, value);
+	if (strlen(value) >= RS_PARAM_STRING_BYTES)
+		return -EINVAL;
+	strcpy(params->machine, value);
+	return 0;
+}
+
+static const char *text_of(const struct rs_params *params, enum rs_param_id id)
+{
+	return id == RS_PARAM_UUID ? params->uuid : params->machine;
+}
+
+/* ---- numbers ------------------------------------------------------------------------------- */
 
 static int parse_bool(const char *text, uint64_t *value)
 {
@@ -112,12 +156,17 @@ static int parse_uint(const char *text, const char *unit, uint64_t *value)
 	return *end == '\0' ? 0 : -EINVAL;
 }
 
+/* ---- both ---------------------------------------------------------------------------------- */
+
 static int refuse(const struct rs_param_info *info, int code, const char *value,
 		  struct rs_error *error)
 {
 	if (info->type == RS_PARAM_BOOL)
 		return rs_error_setf(error, code, "parameter %s: '%s' is neither on nor off",
 				     info->name, value);
+	if (info == &param_table[RS_PARAM_UUID])
+		return rs_error_setf(error, code, "parameter %s: '%s' is no uuid", info->name,
+				     value);
 	if (info->type == RS_PARAM_STRING)
 		return rs_error_setf(error, code, "parameter %s: the text is longer than %d bytes",
 				     info->name, RS_PARAM_STRING_BYTES - 1);
@@ -135,9 +184,8 @@ int rs_params_set(struct rs_params *params, enum rs_param_id id, const char *val
 
 	switch (info->type) {
 	case RS_PARAM_STRING:
-		if (strlen(value) >= RS_PARAM_STRING_BYTES)
+		if (set_text(params, id, value) != 0)
 			return refuse(info, -EINVAL, value, error);
-		strcpy(params->machine, value);
 		return 0;
 	case RS_PARAM_BOOL:
 		result = parse_bool(value, &number);
@@ -161,7 +209,7 @@ int rs_params_get(const struct rs_params *params, enum rs_param_id id, char *val
 
 	switch (param_table[id].type) {
 	case RS_PARAM_STRING:
-		length = snprintf(value, bytes, "%s", params->machine);
+		length = snprintf(value, bytes, "%s", text_of(params, id));
 		break;
 	case RS_PARAM_BOOL:
 		length = snprintf(value, bytes, "%s", number ? "on" : "off");

@@ -3,6 +3,8 @@
 #ifndef RS_RAM_PARAM_H
 #define RS_RAM_PARAM_H
 
+#include "base/uuid.h"
+
 #include <ramsync/param.h>
 
 #include <stdatomic.h>
@@ -16,6 +18,9 @@ enum rs_param_id {
 	RS_PARAM_MAX_DEVICE_STATE,
 	RS_PARAM_X_IGNORE_SHARED,
 	RS_PARAM_X_CLEAR_BITMAP_SHIFT,
+	RS_PARAM_UUID,
+	RS_PARAM_SWITCHOVER_ACK,
+	RS_PARAM_LAX,
 	RS_PARAM_COUNT,
 };
 
@@ -24,10 +29,16 @@ enum rs_param_id {
 struct rs_params {
 	/* any thread */
 	_Atomic uint64_t number[RS_PARAM_COUNT];
-	/* RS_PARAM_MACHINE, the only text so far; guarded by the state's lock, and constant while a
-	 * migration runs */
+	/* the texts; guarded by the state's lock, and constant while a migration runs */
 	char machine[RS_PARAM_STRING_BYTES];
+	char uuid[RS_UUID_TEXT_BYTES];
 };
+
+/* The parameter uuid as bytes. False if it is not set. */
+static inline bool rs_params_uuid(const struct rs_params *params, uint8_t uuid[RS_UUID_BYTES])
+{
+	return rs_uuid_parse(params->uuid, uuid);
+}
 
 /* All defaults. */
 void rs_params_init(struct rs_params *params);

@@ -28,6 +28,9 @@ int rs_stream_rate_wait(struct rs_stream *stream);
  */
 int rs_stream_read_into(struct rs_stream *stream, void *to, size_t bytes, size_t *placed);
 
+/* What has been read and not been got yet, without reading more: valid until the next call. */
+size_t rs_stream_buffered(const struct rs_stream *stream, const uint8_t **data);
+
 /* Set the sticky error, if there is none yet. Returns the stream's error. */
 int rs_stream_fail(struct rs_stream *stream, int code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));

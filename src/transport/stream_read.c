@@ -153,6 +153,14 @@ ssize_t rs_stream_peek(struct rs_stream *stream, const uint8_t **data, size_t by
 	return (ssize_t)rs_min_u64(bytes, reader->tail - reader->head);
 }
 
+size_t rs_stream_buffered(const struct rs_stream *stream, const uint8_t **data)
+{
+	const struct rs_stream_reader *reader = &stream->reader;
+
+	*data = reader->buffer + reader->head;
+	return reader->tail - reader->head;
+}
+
 int rs_stream_skip(struct rs_stream *stream, uint64_t bytes)
 {
 	struct rs_stream_reader *reader = &stream->reader;

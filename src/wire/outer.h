@@ -26,6 +26,14 @@ enum rs_outer_record {
 enum rs_command {
 	RS_COMMAND_OPEN_RETURN_PATH = 1,
 	RS_COMMAND_PING = 2,
+	RS_COMMAND_POSTCOPY_ADVISE = 3,
+	RS_COMMAND_POSTCOPY_LISTEN = 4,
+	RS_COMMAND_POSTCOPY_RUN = 5,
+	RS_COMMAND_POSTCOPY_RAM_DISCARD = 6,
+	RS_COMMAND_PACKAGED = 7,
+	RS_COMMAND_ENABLE_COLO = 8,
+	RS_COMMAND_POSTCOPY_RESUME = 9,
+	RS_COMMAND_RECV_BITMAP = 10,
 	RS_COMMAND_SWITCHOVER_START = 11,
 	/* Ours, in native mode. */
 	RS_COMMAND_OFFER = 0x5253,   /* features, see wire/feature.h */
@@ -38,6 +46,7 @@ enum rs_command {
 enum rs_return_message {
 	RS_RETURN_SHUT = 1,
 	RS_RETURN_PONG = 2,
+	RS_RETURN_SWITCHOVER_ACK = 7,
 	/* Ours, in native mode. */
 	RS_RETURN_ACCEPT = 0x5253, /* features that are accepted */
 	RS_RETURN_READY = 0x5254,

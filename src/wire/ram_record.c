@@ -3,41 +3,17 @@
 
 #include "base/bytes.h"
 #include "base/checked.h"
+#include "wire/reader.h"
 
-/* A cursor over the bytes at hand; once they run out it stays where it is and keeps how many
- * would have been needed. */
-struct reader {
-	const uint8_t *at;
-	size_t left;
-	size_t taken;
-	size_t need; /* 0: all was there so far */
-};
-
-static const uint8_t *take(struct reader *reader, size_t bytes)
-{
-	static const uint8_t nothing[8];
-
-	if (reader->need != 0)
-		return nothing;
-	if (reader->left < bytes) {
-		reader->need = reader->taken + bytes;
-		return nothing;
-	}
-	reader->at += bytes;
-	reader->left -= bytes;
-	reader->taken += bytes;
-	return reader->at - bytes;
-}
-
-static int take_name(struct reader *reader, const char **name, uint8_t *name_bytes,
+static int take_name(struct rs_reader *reader, const char **name, uint8_t *name_bytes,
 		     struct rs_error *error)
 {
-	*name_bytes = *take(reader, 1);
+	*name_bytes = *rs_reader_take(reader, 1);
 	if (reader->need != 0)
 		return 0;
 	if (*name_bytes == 0)
 		return rs_error_setf(error, -EINVAL, "a region's name is empty");
-	*name = (const char *)take(reader, *name_bytes);
+	*name = (const char *)rs_reader_take(reader, *name_bytes);
 	if (reader->need == 0 && memchr(*name, '\0', *name_bytes) != NULL)
 		return rs_error_setf(error, -EINVAL, "a region's name contains a zero byte");
 	return 0;
@@ -86,17 +62,11 @@ static int kind_of(uint64_t word, unsigned flags, bool runs, struct rs_error *er
 	}
 }
 
-static bool has_pages(enum rs_record_kind kind)
-{
-	return kind == RS_RECORD_ZERO || kind == RS_RECORD_PAGE || kind == RS_RECORD_ZERO_RUN ||
-	       kind == RS_RECORD_PAGE_RUN;
-}
-
 int rs_record_parse(const uint8_t *data, size_t have, const struct rs_record_rules *rules,
 		    struct rs_record *record, size_t *need, struct rs_error *error)
 {
-	struct reader reader = { .at = data, .left = have };
-	uint64_t word = rs_get_be64(take(&reader, 8));
+	struct rs_reader reader = { .at = data, .left = have };
+	uint64_t word = rs_get_be64(rs_reader_take(&reader, 8));
 
 	*need = reader.need;
 	if (reader.need != 0)
@@ -109,7 +79,7 @@ int rs_record_parse(const uint8_t *data, size_t have, const struct rs_record_rul
 	*record = (struct rs_record){ .kind = (enum rs_record_kind)kind,
 				      .address = rs_align_down(word, rules->page_bytes),
 				      .bytes = rules->page_bytes };
-	if (!has_pages(record->kind))
+	if (!rs_record_has_pages(record))
 		return 8;
 	if (!(flags & RS_FLAG_CONTINUE)) {
 		int refused = take_name(&reader, &record->name, &record->name_bytes, error);
@@ -118,9 +88,9 @@ int rs_record_parse(const uint8_t *data, size_t have, const struct rs_record_rul
 			return refused;
 	}
 	if (record->kind == RS_RECORD_ZERO)
-		record->fill = *take(&reader, 1);
+		record->fill = *rs_reader_take(&reader, 1);
 	if (record->kind == RS_RECORD_ZERO_RUN || record->kind == RS_RECORD_PAGE_RUN)
-		record->bytes = rs_get_be64(take(&reader, 8));
+		record->bytes = rs_get_be64(rs_reader_take(&reader, 8));
 	*need = reader.need;
 	if (reader.need != 0)
 		return 0;
@@ -161,13 +131,13 @@ size_t rs_record_write(uint8_t *to, uint64_t address, unsigned flags, const char
 int rs_block_entry_parse(const uint8_t *data, size_t have, bool with_address,
 			 struct rs_block_entry *entry, size_t *need, struct rs_error *error)
 {
-	struct reader reader = { .at = data, .left = have };
+	struct rs_reader reader = { .at = data, .left = have };
 	int refused = take_name(&reader, &entry->name, &entry->name_bytes, error);
 
 	if (refused != 0)
 		return refused;
-	entry->used_bytes = rs_get_be64(take(&reader, 8));
-	entry->guest_address = with_address ? rs_get_be64(take(&reader, 8)) : 0;
+	entry->used_bytes = rs_get_be64(rs_reader_take(&reader, 8));
+	entry->guest_address = with_address ? rs_get_be64(rs_reader_take(&reader, 8)) : 0;
 	*need = reader.need;
 	return reader.need != 0 ? 0 : (int)reader.taken;
 }

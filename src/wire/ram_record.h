@@ -11,6 +11,7 @@
 
 #include "base/error.h"
 
+#include <ramsync/observe.h>
 #include <stdbool.h>
 
 enum rs_record_flag {
@@ -31,24 +32,26 @@ enum rs_record_flag {
 	RS_FLAG_RUN = RS_FLAG_MEM_SIZE,
 };
 
-enum rs_record_kind {
-	RS_RECORD_EOS,
-	RS_RECORD_BLOCK_LIST, /* address: sum of the lengths of the entries that follow */
-	RS_RECORD_ZERO,       /* bytes: one page */
-	RS_RECORD_PAGE,       /* bytes of content follow: one page */
-	RS_RECORD_ZERO_RUN,   /* bytes: of the run */
-	RS_RECORD_PAGE_RUN,   /* bytes of content follow */
-	RS_RECORD_FLUSH,
-};
-
 struct rs_record {
 	enum rs_record_kind kind;
-	uint64_t address;
-	uint64_t bytes;
+	uint64_t address; /* of a list: sum of the lengths of its entries */
+	uint64_t bytes;   /* of memory; of content that follows, if it has any */
 	const char *name; /* not terminated, inside the parsed data; NULL with CONTINUE */
 	uint8_t name_bytes;
 	uint8_t fill; /* of a ZERO record */
 };
+
+/* Whether it is about pages, and whether their content follows it. */
+static inline bool rs_record_has_content(const struct rs_record *record)
+{
+	return record->kind == RS_RECORD_PAGE || record->kind == RS_RECORD_PAGE_RUN;
+}
+
+static inline bool rs_record_has_pages(const struct rs_record *record)
+{
+	return rs_record_has_content(record) || record->kind == RS_RECORD_ZERO ||
+	       record->kind == RS_RECORD_ZERO_RUN;
+}
 
 struct rs_record_rules {
 	uint32_t page_bytes;

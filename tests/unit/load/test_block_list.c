@@ -48,7 +48,11 @@ static int resized(void *opaque, struct rs_region *region, uint64_t used_bytes)
 	return vmm_code;
 }
 
-static const struct rs_load_ops load_ops = { sizeof(load_ops), announced, resized };
+static const struct rs_load_ops load_ops = {
+	.size = sizeof(load_ops),
+	.region_announced = announced,
+	.region_resized = resized,
+};
 
 static void warn(void *opaque, const char *text)
 {
