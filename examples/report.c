@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "report.h"
+#include "json.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -66,68 +67,51 @@ void report_progress(const struct options *options, const struct rs_state *state
 	fprintf(stderr, "%s%s", terminal ? "\033[K\r" : "", terminal && !last ? "" : "\n");
 }
 
-static void print_json_string(const char *text)
+static void print_json_stats(struct json *json, const struct rs_stats *stats)
 {
-	putchar('"');
-	for (; *text; text++) {
-		unsigned char c = (unsigned char)*text;
-
-		if (c == '"' || c == '\\')
-			printf("\\%c", c);
-		else if (c < 0x20 || c == 0x7f)
-			printf("\\u%04x", c);
-		else
-			putchar(c);
-	}
-	putchar('"');
-}
-
-static void print_json_stats(const struct rs_stats *stats)
-{
-	const char *comma = "";
-
-	printf("  \"statistics\": {\n");
+	json_open_object(json, "statistics");
 	for (const struct rs_stat_info *s = rs_stat_next(NULL); s; s = rs_stat_next(s)) {
 		const uint8_t *field = (const uint8_t *)stats + s->offset;
 		uint64_t number;
 		double fraction;
 
-		printf("%s    \"%s\": ", comma, s->name);
 		memcpy(&number, field, sizeof(number));
 		memcpy(&fraction, field, sizeof(fraction));
 		if (s->is_double)
-			printf("%.3f", fraction);
+			json_real(json, s->name, fraction, 3);
 		else
-			printf("%" PRIu64, number);
-		comma = ",\n";
+			json_number(json, s->name, number);
 	}
-	printf("\n  }\n");
+	json_close(json);
 }
 
 static void print_json(const struct options *options, const struct guest *guest,
 		       const struct result *result)
 {
+	const struct writers *writers = guest->writers;
 	struct rs_stats stats = get_stats(guest->state);
+	struct json json = { .out = stdout };
+	char digest[17];
 
-	printf("{\n  \"program\": \"%s\",\n", options->program_name);
-	printf("  \"version\": \"%s\",\n", rs_version_text());
-	printf("  \"result\": \"%s\",\n", report_result_name(result->code));
-	printf("  \"exit-code\": %d,\n", (int)result->code);
-	printf("  \"status\": \"%s\",\n", rs_status_name(rs_migrate_status(guest->state)));
-	printf("  \"error\": ");
-	print_json_string(result->error.text);
-	printf(",\n  \"seconds\": %.6f,\n", result->ended - result->began);
-	printf("  \"began-at\": %.6f,\n", result->began);
-	printf("  \"ended-at\": %.6f,\n", result->ended);
-	printf("  \"cpu-seconds\": %.6f,\n", result->cpu_seconds);
+	json_open_object(&json, NULL);
+	json_string(&json, "program", options->program_name);
+	json_string(&json, "version", rs_version_text());
+	json_string(&json, "result", report_result_name(result->code));
+	json_number(&json, "exit-code", result->code);
+	json_string(&json, "status", rs_status_name(rs_migrate_status(guest->state)));
+	json_string(&json, "error", result->error.text);
+	json_real(&json, "seconds", result->ended - result->began, 6);
+	json_real(&json, "began-at", result->began, 6);
+	json_real(&json, "ended-at", result->ended, 6);
+	json_real(&json, "cpu-seconds", result->cpu_seconds, 6);
+	snprintf(digest, sizeof(digest), "%016" PRIx64, result->digest);
 	if (result->has_digest)
-		printf("  \"digest\": \"%016" PRIx64 "\",\n", result->digest);
-	printf("  \"memory\": %" PRIu64 ",\n", guest->memory.bytes);
-	printf("  \"writers\": %u,\n", guest->writers ? writers_config(guest->writers)->count : 0);
-	printf("  \"pages-written\": %" PRIu64 ",\n",
-	       guest->writers ? writers_written(guest->writers) : 0);
-	print_json_stats(&stats);
-	printf("}\n");
+		json_string(&json, "digest", digest);
+	json_number(&json, "memory", guest->memory.bytes);
+	json_number(&json, "writers", writers ? writers_config(writers)->count : 0);
+	json_number(&json, "pages-written", writers ? writers_written(writers) : 0);
+	print_json_stats(&json, &stats);
+	json_close(&json);
 }
 
 static void print_text(const struct options *options, const struct guest *guest,
