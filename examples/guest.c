@@ -4,7 +4,6 @@
 #include "fail.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
@@ -59,12 +58,7 @@ static int vm_region_announced(void *opaque, const char *name, uint64_t used_byt
 	unsigned count = memory->count;
 	int ret;
 
-	if (used_bytes > guest->max_bytes || memory->bytes > guest->max_bytes - used_bytes)
-		return fail(&guest->error, -ENOMEM,
-			    "region \"%s\" of %" PRIu64 " bytes: the memory would be larger than "
-			    "--max-memory %" PRIu64,
-			    name, used_bytes, guest->max_bytes);
-	ret = memory_add(memory, name, MEMORY_ANON, used_bytes, &guest->error);
+	ret = memory_add_announced(memory, name, used_bytes, guest->max_bytes, &guest->error);
 	if (ret)
 		return ret;
 	if (guest->touch_announced)

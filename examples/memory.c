@@ -86,10 +86,9 @@ static int block_create(struct memory_block *block, const char *name, enum memor
 		return fail(error, -EINVAL, "a region's name has 1 to %zu bytes",
 			    sizeof(block->name) - 1);
 	memcpy(block->name, name, strlen(name));
-	if (!bytes || bytes % MEMORY_GRAIN_BYTES || bytes > INT64_MAX)
-		return fail(error, -EINVAL,
-			    "region \"%s\": %" PRIu64 " bytes are not a multiple of %u", name,
-			    bytes, MEMORY_GRAIN_BYTES);
+	if (!bytes || bytes > INT64_MAX)
+		return fail(error, -EINVAL, "region \"%s\" cannot have %" PRIu64 " bytes", name,
+			    bytes);
 	if (kind != MEMORY_ANON)
 		ret = block_open_fd(block, error);
 	if (!ret)
@@ -99,7 +98,7 @@ static int block_create(struct memory_block *block, const char *name, enum memor
 	return ret;
 }
 
-int memory_add(struct memory *memory, const char *name, enum memory_kind kind, uint64_t bytes,
+static int add(struct memory *memory, const char *name, enum memory_kind kind, uint64_t bytes,
 	       struct rs_error *error)
 {
 	struct memory_block *grown;
@@ -115,6 +114,27 @@ int memory_add(struct memory *memory, const char *name, enum memory_kind kind, u
 	memory->count++;
 	memory->bytes += bytes;
 	return 0;
+}
+
+int memory_add(struct memory *memory, const char *name, enum memory_kind kind, uint64_t bytes,
+	       struct rs_error *error)
+{
+	if (bytes % MEMORY_GRAIN_BYTES)
+		return fail(error, -EINVAL,
+			    "region \"%s\": %" PRIu64 " bytes are not a multiple of %u", name,
+			    bytes, MEMORY_GRAIN_BYTES);
+	return add(memory, name, kind, bytes, error);
+}
+
+int memory_add_announced(struct memory *memory, const char *name, uint64_t bytes,
+			 uint64_t max_bytes, struct rs_error *error)
+{
+	if (bytes > max_bytes || memory->bytes > max_bytes - bytes)
+		return fail(error, -ENOMEM,
+			    "region \"%s\" of %" PRIu64 " bytes: the memory would be larger than "
+			    "--max-memory %" PRIu64,
+			    name, bytes, max_bytes);
+	return add(memory, name, MEMORY_ANON, bytes, error);
 }
 
 int memory_add_standard(struct memory *memory, uint64_t bytes, struct rs_error *error)
@@ -273,6 +293,8 @@ static int block_register(struct memory_block *block, struct rs_state *state,
 		.host = block->host,
 		.used_bytes = block->bytes,
 		.host_page_bytes = block->host_page_bytes,
+		.guest_address = block->guest_address,
+		.flags = block->ignored ? RS_REGION_IGNORED : 0,
 	};
 	int ret;
 

@@ -12,7 +12,7 @@
 #include <ramsync/ramsync.h>
 #include <stdbool.h>
 
-/* Lengths of blocks are multiples of this, so that every page size on the wire fits. */
+/* Lengths that a user gives are multiples of this, so that every page size on the wire fits. */
 #define MEMORY_GRAIN_BYTES 65536u
 
 enum memory_kind {
@@ -30,6 +30,8 @@ struct memory_block {
 	int fd;                   /* -1 without one */
 	bool rom;                 /* no writer's place */
 	bool fresh;               /* never touched so far */
+	bool ignored;             /* is listed in a stream; its content is not in it */
+	uint64_t guest_address;   /* counts where x-ignore-shared is on */
 	struct rs_region *region; /* once registered */
 };
 
@@ -43,6 +45,13 @@ bool memory_kind_parse(const char *text, enum memory_kind *kind);
 
 int memory_add(struct memory *memory, const char *name, enum memory_kind kind, uint64_t bytes,
 	       struct rs_error *error);
+
+/*
+ * What a stream announced: private anonymous memory, of any length as long as all blocks together
+ * have no more than @max_bytes.
+ */
+int memory_add_announced(struct memory *memory, const char *name, uint64_t bytes,
+			 uint64_t max_bytes, struct rs_error *error);
 
 /* What --memory stands for: ram.low (anonymous), ram.high (memfd) and a small rom. */
 int memory_add_standard(struct memory *memory, uint64_t bytes, struct rs_error *error);
