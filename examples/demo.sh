@@ -58,6 +58,7 @@ need_program pkg-config pkg-config
 command -v "${CC:-cc}" >/dev/null 2>&1 || need_program gcc gcc
 need_package libc6-dev /usr/include/stdio.h
 need_library liburcu-bp liburcu-dev
+need_library zlib zlib1g-dev
 install_missing
 
 build=${RS_BUILD_DIR:-$root/build}/demo

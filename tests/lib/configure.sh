@@ -12,6 +12,7 @@ need_everything()
     need_program patch patch
     need_package libc6-dev /usr/include/stdio.h
     need_library liburcu-bp liburcu-dev
+    need_library zlib zlib1g-dev
     need_package libcmocka-dev /usr/include/cmocka.h
     if [ -z "$quick" ]; then
         need_program clang clang
