@@ -278,6 +278,13 @@ static int load_ops_resized(void *opaque, struct rs_region *region, uint64_t use
 	return migration->vm.region_resized(migration->opaque, region, used_bytes);
 }
 
+static void load_ops_observe(void *opaque, const struct rs_observation *observation)
+{
+	struct rs_migration *migration = opaque;
+
+	migration->vm.observe(migration->opaque, observation);
+}
+
 static int setup(struct rs_incoming *in)
 {
 	struct rs_migration *migration = in->migration;
@@ -286,6 +293,7 @@ static int setup(struct rs_incoming *in)
 		.region_announced =
 		    migration->vm.region_announced != NULL ? load_ops_announced : NULL,
 		.region_resized = migration->vm.region_resized != NULL ? load_ops_resized : NULL,
+		.observe = migration->vm.observe != NULL ? load_ops_observe : NULL,
 	};
 	int result = rs_ram_load_setup(in->state, &ops, migration);
 

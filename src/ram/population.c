@@ -17,8 +17,9 @@
  *			page, which is what a read of a hole leaves behind. The kernel never takes a
  *			page away without leaving an entry in its place, unless it is discarded, and
  *			then it is zero.
- * shared file		No data in the file. The page table says nothing: pages that came in
- *			through another mapping, or that were reclaimed, are missing from it.
+ * shared file		No data in the file. What is missing from the page table proves nothing:
+ *			pages that came in through another mapping, or that were reclaimed. But what
+ *			is present has data, and the page table is asked many times as fast.
  * private file		Both: neither a private copy nor data beneath.
  *
  * Not proven, so populated: shared memory whose file was not given or does not tell, hugetlbfs,
@@ -28,6 +29,9 @@ enum proof {
 	PROOF_NONE = 0,
 	PROOF_PAGEMAP = 1 << 0,
 	PROOF_FILE = 1 << 1,
+	/* Entries for pages that are not present are no pages: userfaultfd leaves such in holes of
+	 * shared memory when it protects them. Swapped-out pages are the file's to tell. */
+	PROOF_SHARED = 1 << 2,
 };
 
 /* A part of the region with one kind of proof, in offsets of the region. */
@@ -59,7 +63,10 @@ static unsigned proof_of(const struct rs_population *population, const struct rs
 	case RS_MAPPING_ANONYMOUS:
 		return population->pagemap >= 0 ? PROOF_PAGEMAP : PROOF_NONE;
 	case RS_MAPPING_SHARED_FILE:
-		return file ? PROOF_FILE : PROOF_NONE;
+		if (!file)
+			return PROOF_NONE;
+		return PROOF_FILE |
+		       (population->pagemap >= 0 ? PROOF_PAGEMAP | PROOF_SHARED : 0);
 	case RS_MAPPING_PRIVATE_FILE:
 		return file && population->pagemap >= 0 ? PROOF_FILE | PROOF_PAGEMAP : PROOF_NONE;
 	case RS_MAPPING_UNKNOWN:
@@ -234,10 +241,10 @@ static void find_unmapped_by_scan(const struct rs_population *population, const 
 				  uint64_t start, uint64_t end, struct collector *collector)
 {
 	/* What has data: present or swapped out, and not the zero page. */
-	static const struct rs_pagemap_query query = {
+	const struct rs_pagemap_query query = {
 		.inverted = PAGE_IS_PFNZERO,
 		.mask = PAGE_IS_PFNZERO,
-		.anyof = PAGE_IS_PRESENT | PAGE_IS_SWAPPED,
+		.anyof = PAGE_IS_PRESENT | (part->proof & PROOF_SHARED ? 0 : PAGE_IS_SWAPPED),
 	};
 	struct page_region data[128];
 	uintptr_t position = population->host + start;
@@ -263,7 +270,7 @@ static void find_unmapped_by_scan(const struct rs_population *population, const 
 static void find_unmapped_by_entry(const struct rs_population *population, const struct part *part,
 				   uint64_t start, uint64_t end, struct collector *collector)
 {
-	const uint64_t has_data = 1ull << 63 | 1ull << 62;
+	const uint64_t has_data = 1ull << 63 | (part->proof & PROOF_SHARED ? 0 : 1ull << 62);
 	const uint64_t page = population->host_page_bytes;
 	uint64_t entries[512];
 

@@ -130,6 +130,46 @@ static void pages_of_another_size(void **state)
 	plain_memory_unmap(memory, 16384);
 }
 
+static void a_uuid(void **state)
+{
+	static const char head[] = "t:QEVM 32:3 8:7 32:1 t:m 8:5 s:configuration/uuid 32:1 "
+				   "64:11223344556677 64:8899aabbccddeeff " PEER_SETUP;
+	static uint8_t expected[4096];
+	size_t expected_bytes = assemble(expected, sizeof(expected), head);
+	struct rs_stream *stream;
+	const uint8_t *bytes;
+
+	(void)state;
+	assert_int_equal(rs_param_set(peer.state, "uuid", "00112233-4455-6677-8899-aabbccddeeff"),
+			 0);
+	assert_int_equal(rs_param_set(peer.state, "machine", "m"), 0);
+	size_t count = save(&bytes);
+
+	assert_memory_equal(bytes, expected, expected_bytes);
+
+	/* Taken by who has the same or none; another is refused, and both are named. */
+	static const struct {
+		const char *uuid;
+		int code;
+	} ends[] = {
+		{ "00112233-4455-6677-8899-aabbccddeeff", 0 },
+		{ "", 0 },
+		{ "00112233-4455-6677-8899-aabbccddeefe", -EINVAL },
+	};
+
+	for (size_t i = 0; i < sizeof(ends) / sizeof(ends[0]); i++) {
+		assert_int_equal(rs_param_set(peer.state, "uuid", ends[i].uuid), 0);
+		assert_int_equal(rs_stream_from_memory(bytes, count, &stream), 0);
+		assert_int_equal(rs_migrate_in(peer.state, stream, &journal_vm_ops, &peer.vm),
+				 ends[i].code);
+		rs_stream_close(stream, NULL);
+	}
+	assert_string_equal(plain_error_text(peer.state, RS_ERROR_OF_MIGRATION),
+			    "configuration: the stream is of the machine "
+			    "00112233-4455-6677-8899-aabbccddeeff, and this one is "
+			    "00112233-4455-6677-8899-aabbccddeefe");
+}
+
 static void ignored_regions(void **state)
 {
 	static const char text[] =
@@ -314,6 +354,7 @@ int main(void)
 		TEST(qemus_form),
 		TEST(native_form),
 		TEST(pages_of_another_size),
+		TEST(a_uuid),
 		TEST(ignored_regions),
 		TEST(the_description_of_odd_names),
 		TEST(without_devices),

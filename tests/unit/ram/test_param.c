@@ -139,6 +139,11 @@ static void texts_and_what_they_mean(void **state)
 		/* texts */
 		{ "machine", "pc-i440fx-7.2", 0, "pc-i440fx-7.2" },
 		{ "machine", "", 0, "" },
+		{ "uuid", "00112233-4455-6677-8899-AABBCCDDEEFF", 0,
+		  "00112233-4455-6677-8899-aabbccddeeff" },
+		{ "uuid", "", 0, "" },
+		{ "uuid", "00112233", -EINVAL, NULL },
+		{ "lax", "on", 0, "on" },
 	};
 
 	(void)state;
@@ -199,6 +204,27 @@ static void texts_have_an_end(void **state)
 	assert_string_equal(value, text);
 }
 
+/* A refused one leaves the last; an empty one takes it away. */
+static void a_uuid_as_bytes(void **state)
+{
+	uint8_t uuid[RS_UUID_BYTES];
+	struct rs_error error = { 0 };
+	struct rs_params params;
+
+	(void)state;
+	rs_params_init(&params);
+	assert_false(rs_params_uuid(&params, uuid));
+	assert_int_equal(rs_params_set(&params, RS_PARAM_UUID,
+				       "00112233-4455-6677-8899-aabbccddeeff", &error),
+			 0);
+	assert_int_equal(rs_params_set(&params, RS_PARAM_UUID, "none", &error), -EINVAL);
+	assert_string_equal(error.text, "parameter uuid: 'none' is no uuid");
+	assert_true(rs_params_uuid(&params, uuid));
+	assert_int_equal(uuid[15], 0xff);
+	assert_int_equal(rs_params_set(&params, RS_PARAM_UUID, "", NULL), 0);
+	assert_false(rs_params_uuid(&params, uuid));
+}
+
 static void values_need_room(void **state)
 {
 	struct rs_params params;
@@ -232,6 +258,7 @@ int main(void)
 		cmocka_unit_test(texts_and_what_they_mean),
 		cmocka_unit_test(a_refusal_names_the_range),
 		cmocka_unit_test(texts_have_an_end),
+		cmocka_unit_test(a_uuid_as_bytes),
 		cmocka_unit_test(values_need_room),
 		cmocka_unit_test(unknown_names),
 	};
