@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Streams that are odd or wrong, and what rs_migrate_in() says to each. The destination has three
- * regions in guarded memory, beyond whose ends nothing may be written: a, four pages; b, two pages
- * of at most four, resizable; and with ODD_IGNORE_SHARED i, two pages, ignored, at guest
- * address 0x1000.
+ * Streams that are odd or wrong, and what two readers say to each: QEMU, and rs_migrate_in(). The
+ * destination has three regions in guarded memory, beyond whose ends nothing may be written: a, four
+ * pages; b, two pages of at most four, resizable; and with ODD_IGNORE_SHARED i, two pages, ignored,
+ * at guest address 0x1000.
+ *
+ * The rule for every row: what no QEMU takes is refused here, too; what some QEMU takes is taken
+ * here, or the row has a reason why not.
  */
 #ifndef RS_INTEGRATION_ODD_STREAMS_H
 #define RS_INTEGRATION_ODD_STREAMS_H
@@ -22,19 +25,59 @@ enum odd_options {
 	ODD_DEVICE_LAZY = 1 << 6,  /* load_device reads nothing */
 	ODD_HUGE_DEVICES = 1 << 7, /* max-device-state is 1 TiB */
 	ODD_ANNOUNCED = 1 << 8,    /* region_announced adds c, if it has at most two pages */
+	ODD_UUID = 1 << 9,         /* parameter uuid is 0xab all over */
+	ODD_OPAQUE = 1 << 10,      /* load_opaque in place of load_device */
+	ODD_LAX_TAKES = 1 << 11,   /* with parameter lax it is taken */
+	/* The QEMU whose verdict the row has is one with this capability, which we do not have. */
+	ODD_QEMU_COMPRESS = 1 << 16,
+	ODD_QEMU_POSTCOPY = 1 << 17,
 };
+
+/*
+ * The versions of QEMU that take a stream, as 100 * major + minor: from the one on, and before the
+ * other. QEMU has the regions, the machine and the parameters that the destination has; what
+ * depends on the devices alone is not its verdict on the stream.
+ */
+struct qemu_verdict {
+	int from;
+	int before;
+};
+
+/* clang-format off */
+#define QEMU_TAKES		{ 0, 9999 }
+#define QEMU_REFUSES		{ 0, 0 }
+#define QEMU_TAKES_FROM(v)	{ v, 9999 }
+#define QEMU_TAKES_BEFORE(v)	{ 0, v }
+/* It has no verdict: the stream is in the native form, or the row is about a VMM's callbacks. */
+#define NOT_FOR_QEMU		{ -1, -1 }
+/* clang-format on */
 
 struct odd_stream {
 	const char *what;
 	unsigned options;
 	const char *text;
-	int code;
-	const char *fragment; /* of the error's text */
-	const char *stricter; /* why we refuse what QEMU 7.2 takes, where we do */
+	struct qemu_verdict qemu;
+	int code; /* what we return: 0 if we take it */
+	/*
+	 * Refused: a part of the error's text. Taken: what pages hold in every byte afterwards, as
+	 * in "a1:5a b0:0" for page 1 of a and page 0 of b; before, all regions hold 0x11. With
+	 * ODD_LAX_TAKES: both, and " | " between them.
+	 */
+	const char *outcome;
+	const char *reason; /* why we refuse what some QEMU takes */
 };
 
-/* Each must end as it says; a failed one leaves no guest running, a good one runs it once. */
+/* What is wrong with the verdicts of a row, or NULL. The stream is not looked at. */
+const char *odd_stream_complaint(const struct odd_stream *row);
+
+/*
+ * Each must end as it says; a failed one leaves no guest running, a good one runs it once. If the
+ * environment has RS_ODD_STREAMS_TO, nothing is run, and the streams are written to files of that
+ * folder: test_qemu_verdicts.py asks a real QEMU.
+ */
 void odd_streams_run(const struct odd_stream *rows, size_t count);
+
+#define RUN_ODD_STREAMS(rows) odd_streams_run(rows, sizeof(rows) / sizeof((rows)[0]))
 
 /* One stream; the migration's error if it fails. */
 int odd_stream_receive(const uint8_t *data, size_t bytes, unsigned options, struct rs_error *error);
