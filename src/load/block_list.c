@@ -77,8 +77,11 @@ static int accept(struct rs_load *load, struct rs_region *region,
 	/* The first load into it: what may be taken for zero is settled now. */
 	region->zero_until_written = rs_region_has(region, RS_REGION_FRESH);
 	atomic_fetch_and_explicit(&region->flags, ~(uint32_t)RS_REGION_FRESH, memory_order_relaxed);
-	if (rs_bitmap_init(&region->written, region->max_bytes >> state->page_shift) != 0)
-		return rs_session_fail(state, -ENOMEM, "region %s: no memory for its bitmap",
+	uint64_t max_pages = region->max_bytes >> state->page_shift;
+
+	if (rs_bitmap_init(&region->written, max_pages) != 0 ||
+	    rs_bitmap_init(&region->received, max_pages) != 0)
+		return rs_session_fail(state, -ENOMEM, "region %s: no memory for its bitmaps",
 				       region->name);
 	return 0;
 }

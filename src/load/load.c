@@ -66,7 +66,7 @@ static int locate(struct rs_load *load, const struct rs_record *record)
 		return rs_session_fail(state, -EINVAL,
 				       "region %s, offset 0x%llx: a page of an ignored region",
 				       region->name, (unsigned long long)record->address);
-	if (region->written.words == NULL)
+	if (region->received.words == NULL)
 		return rs_session_fail(state, -EINVAL,
 				       "region %s, offset 0x%llx: a page of a region that was not "
 				       "listed",
@@ -117,6 +117,7 @@ static void place(struct rs_load *load, struct rs_stream *stream, const struct r
 	uint64_t first = record->address >> load->state->page_shift;
 	uint64_t count = record->bytes >> load->state->page_shift;
 
+	rs_bitmap_set_range(&load->last->received, first, count);
 	if (rs_record_has_content(record)) {
 		rs_place_content(load, stream, load->last, first, count);
 		rs_counter_add(counters->normal, count);
@@ -190,6 +191,55 @@ int rs_ram_load(struct rs_state *state, struct rs_stream *stream, uint32_t versi
 	return result;
 }
 
+/* How many pages of a region never came, and the first of them. */
+static uint64_t missing_pages(const struct rs_region *region, uint64_t *first)
+{
+	uint64_t end = rs_region_pages(region), missing = 0;
+
+	*first = rs_bitmap_find_clear(&region->received, 0, end);
+	for (uint64_t page = *first; page < end;) {
+		uint64_t next = rs_bitmap_find_set(&region->received, page, end);
+
+		missing += next - page;
+		page = rs_bitmap_find_clear(&region->received, next, end);
+	}
+	return missing;
+}
+
+/* With x-ignore-shared, a region of which nothing came is one that the source ignores. */
+static bool should_be_here(const struct rs_region *region, uint64_t missing)
+{
+	return missing > 0 &&
+	       (missing < rs_region_pages(region) || !rs_state_ignores_shared(region->state));
+}
+
+int rs_ram_load_check_received(struct rs_state *state, bool lax)
+{
+	static const char text[] = "region %s: %llu of its %llu pages never came, the first at "
+				   "offset 0x%llx: the source sends them elsewhere (multifd) or "
+				   "leaves them out";
+	struct rs_region *region;
+
+	rs_region_for_each (state, region) {
+		uint64_t first, missing = 0;
+
+		if (region->received.words != NULL && !rs_region_has(region, RS_REGION_IGNORED))
+			missing = missing_pages(region, &first);
+		if (!should_be_here(region, missing))
+			continue;
+		unsigned long long pages = rs_region_pages(region),
+				   offset = first << state->page_shift;
+
+		if (lax)
+			rs_session_warn(state, text, region->name, (unsigned long long)missing,
+					pages, offset);
+		else
+			rs_session_fail(state, -ENODATA, text, region->name,
+					(unsigned long long)missing, pages, offset);
+	}
+	return rs_session_code(state);
+}
+
 /* ---- set-up and clean-up ------------------------------------------------------------------- */
 
 int rs_ram_load_setup(struct rs_state *state, const struct rs_load_ops *ops, void *opaque)
@@ -219,6 +269,7 @@ void rs_ram_load_allow_runs(struct rs_state *state)
 static void forget_region(struct rs_region *region)
 {
 	rs_bitmap_fini(&region->written);
+	rs_bitmap_fini(&region->received);
 	region->listed = false;
 	region->zero_until_written = false;
 }

@@ -49,4 +49,8 @@ void rs_ram_load_allow_runs(struct rs_state *state);
 int rs_ram_load(struct rs_state *state, struct rs_stream *stream, uint32_t version);
 void rs_ram_load_cleanup(struct rs_state *state);
 
+/* When all bodies have come: fail if a page of a listed region did not, or if lax, just warn. A
+ * stream whose pages travel elsewhere looks whole otherwise. The session's error. */
+int rs_ram_load_check_received(struct rs_state *state, bool lax);
+
 #endif

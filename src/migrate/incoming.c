@@ -129,7 +129,7 @@ static int get_part(struct rs_incoming *in, enum rs_outer_record record)
 
 /* ---- the whole stream ---------------------------------------------------------------------- */
 
-int rs_incoming_check_complete(struct rs_incoming *in)
+static int check_ended(struct rs_incoming *in)
 {
 	if (in->progress == RS_RAM_ENDED)
 		return 0;
@@ -142,6 +142,13 @@ int rs_incoming_check_complete(struct rs_incoming *in)
 		return 0;
 	}
 	return rs_incoming_fail(in, "the end of RAM is missing");
+}
+
+int rs_incoming_check_complete(struct rs_incoming *in)
+{
+	int result = check_ended(in);
+
+	return result != 0 ? result : rs_ram_load_check_received(in->state, is_lax(in));
 }
 
 /* The next record's first byte, without taking it; the session's error if there is none. */

@@ -44,9 +44,10 @@ static const struct rs_param_info param_table[RS_PARAM_COUNT] = {
 				      "on "
 				      "(8.1 and later) that it may switch over." },
 	[RS_PARAM_LAX] = { "lax", RS_PARAM_BOOL, "", 0, 1, "off", 0,
-			   "Destination: accept some streams of QEMU's form that are likely "
-			   "damaged, as QEMU does: zero pages with a fill byte, RAM that does not "
-			   "end or goes on behind its end, device state without a description." },
+			   "Destination: accept streams of QEMU's form that QEMU accepts, though "
+			   "they may be damaged: pages that never came, zero pages with a fill "
+			   "byte, RAM that does not end or goes on behind its end, device state "
+			   "without a description." },
 };
 
 const struct rs_param_info *rs_param_next(const struct rs_param_info *previous)

@@ -64,9 +64,10 @@ struct rs_region {
 	struct rs_bitmap clear_chunk; /* a bit for each chunk whose logs are not cleared yet */
 
 	/* loader only, while a load session is open */
-	struct rs_bitmap written; /* pages into which content was put */
-	bool listed;              /* in the list of regions of the present body */
-	bool zero_until_written;  /* was fresh when the load began */
+	struct rs_bitmap written;  /* pages into which content was put */
+	struct rs_bitmap received; /* pages that came, with content or without */
+	bool listed;               /* in the list of regions of the present body */
+	bool zero_until_written;   /* was fresh when the load began */
 };
 
 static inline uint64_t rs_region_pages(const struct rs_region *region)

@@ -95,8 +95,9 @@ static void into_doubt(void)
 {
 	static const char text[] = PEER_HEADER PEER_OFFER
 	    "16:45 16:1 16:18 s:session z:10 16:2 16:5 s:runs "
-	    "16:3 16:f s:device-lengths 16:4 16:9 s:handover " PEER_SETUP PEER_END PEER_CHECK;
-	uint8_t bytes[512];
+	    "16:3 16:f s:device-lengths 16:4 16:9 s:handover " PEER_SETUP PEER_PART PEER_END
+		PEER_CHECK;
+	uint8_t bytes[8192];
 
 	into_migrating();
 	rs_stream_put_bytes(right, bytes, assemble(bytes, sizeof(bytes), text));
