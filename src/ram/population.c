@@ -65,8 +65,7 @@ static unsigned proof_of(const struct rs_population *population, const struct rs
 	case RS_MAPPING_SHARED_FILE:
 		if (!file)
 			return PROOF_NONE;
-		return PROOF_FILE |
-		       (population->pagemap >= 0 ? PROOF_PAGEMAP | PROOF_SHARED : 0);
+		return PROOF_FILE | (population->pagemap >= 0 ? PROOF_PAGEMAP | PROOF_SHARED : 0);
 	case RS_MAPPING_PRIVATE_FILE:
 		return file && population->pagemap >= 0 ? PROOF_FILE | PROOF_PAGEMAP : PROOF_NONE;
 	case RS_MAPPING_UNKNOWN:

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* What the userfaultfd log leaves as it is: holes, and what lies outside of the region. */
+#include "ram/population.h"
 #include "track/pagemap.h"
 
 #include <fcntl.h>
@@ -89,6 +90,35 @@ static void holes_stay_holes(void **state)
 	unmap(&memory);
 }
 
+/* Shared memory is protected in whole blocks, holes as well: those are still no data. */
+static void protected_holes_of_a_file_are_holes(void **state)
+{
+	struct memory memory = map_memfd(PAGES * host_page);
+	struct rs_population *population;
+	struct tracked_region tracked;
+	struct rs_extent holes[4];
+	size_t count;
+
+	(void)state;
+	SKIP_UNLESS_SUPPORTED();
+	write_page(&memory, 9);
+	track(&tracked, &memory);
+	start(&tracked);
+	write_page(&memory, 600);
+	assert_int_equal(sync_pages(&tracked), 1);
+	assert_int_equal(rs_population_open(&population, tracked.region, NULL), 0);
+	assert_int_equal(rs_population_scan(population, 0, memory.bytes, holes, 4, &count),
+			 memory.bytes);
+	assert_int_equal(count, 3);
+	assert_int_equal(holes[0].end, 9 * host_page);
+	assert_int_equal(holes[1].start, 10 * host_page);
+	assert_int_equal(holes[1].end, 600 * host_page);
+	assert_int_equal(holes[2].start, 601 * host_page);
+	rs_population_close(population);
+	finish(&tracked);
+	unmap(&memory);
+}
+
 static void only_the_used_part_is_touched(void **state)
 {
 	(void)state;
@@ -131,6 +161,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(holes_take_no_page_tables),
 		cmocka_unit_test(holes_stay_holes),
+		cmocka_unit_test(protected_holes_of_a_file_are_holes),
 		cmocka_unit_test(only_the_used_part_is_touched),
 		cmocka_unit_test(target_pages_may_be_larger),
 	};
