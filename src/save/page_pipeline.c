@@ -9,6 +9,9 @@
 /* Between two looks at limits and clock; also the longest run in one record of content. */
 #define PIECE_PAGES 256u
 
+/* Scanned zero pages that may wait to become one longer run; costs a call for so many. */
+#define TELL_ZERO_PAGES (16 * PIECE_PAGES)
+
 /* How long a body may get, so that its caller can look at the world. */
 #define BODY_NS (50 * RS_NS_PER_MS)
 
@@ -64,6 +67,16 @@ static void send_piece(struct rs_save *save, const struct rs_region *region, uin
 	}
 }
 
+/*
+ * Zero pages that were read here are read at the destination as well, unless its memory is known to
+ * be zero. So it hears of them soon: both ends read at the same time.
+ */
+static void send_waiting_zeros(struct rs_save *save)
+{
+	if (save->writer.zero_count >= TELL_ZERO_PAGES)
+		rs_record_writer_flush(&save->writer);
+}
+
 /* Pages that may hold data. Returns the first page that was not sent. */
 static uint64_t send_populated(struct rs_save *save, const struct rs_region *region, uint64_t page,
 			       uint64_t end)
@@ -72,6 +85,7 @@ static uint64_t send_populated(struct rs_save *save, const struct rs_region *reg
 		uint64_t count = piece_pages(save, end - page);
 
 		send_piece(save, region, page, count);
+		send_waiting_zeros(save);
 		page += count;
 	}
 	return page;
