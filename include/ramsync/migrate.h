@@ -147,7 +147,8 @@ RS_API int rs_device_save_opaque(struct rs_device_writer *writer, const void *da
  *	the next @bytes of everything behind RAM, as it stands, in order: sections, end mark,
  *	description. Takes the place of load_device for QEMU's form. As only the description tells
  *	where it ends, a stream without one is refused, unless "lax" is on and no return path is
- *	open. Return 0 or a negative errno. Destination; optional.
+ *	open; more than max-device-state in all is refused. Return 0 or a negative errno.
+ *	Destination; optional.
  * @region_announced: as in struct rs_load_ops. Optional.
  * @region_resized: as in struct rs_load_ops. Optional.
  * @observe: see observe.h. Destination; optional.

@@ -63,6 +63,13 @@ static int take_some(struct rs_incoming *in, struct rs_device_tail *tail)
 	if (any == 0)
 		return end_without_description(in, tail);
 	size_t bytes = rs_device_tail_feed(tail, data, rs_stream_buffered(in->stream, &data));
+
+	/* Whoever keeps it must be able to rely on a bound. */
+	if (tail->bytes > tail->max_description)
+		return rs_session_fail(in->state, -E2BIG,
+				       "the device state is longer than max-device-state, %llu "
+				       "bytes",
+				       (unsigned long long)tail->max_description);
 	int result = migration->vm.load_opaque(migration->opaque, data, bytes);
 
 	rs_stream_skip(in->stream, bytes);

@@ -27,7 +27,9 @@ static const struct rs_param_info param_table[RS_PARAM_COUNT] = {
 				     "never." },
 	[RS_PARAM_MAX_DEVICE_STATE] = { "max-device-state", RS_PARAM_UINT, "bytes", 0, 1ull << 40,
 					"268435456", 0,
-					"Largest device section that is sent or accepted." },
+					"Largest device section that is sent or accepted; in "
+					"QEMU's form "
+					"also all device state that is taken as it stands." },
 	[RS_PARAM_X_IGNORE_SHARED] = { "x-ignore-shared", RS_PARAM_BOOL, "", 0, 1, "off", 0,
 				       "Ignored regions are listed with their guest address and "
 				       "not sent. Must be equal at both ends." },

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -187,6 +188,23 @@ static void a_callback_that_fails(void **state)
 	assert_int_equal(take_text(HEADER RAM DEVICE END), -ENOSPC);
 	check_error("the VMM failed to take device state");
 	assert_null(strstr(keeper.peer.vm.journal, "resume"));
+}
+
+static void more_than_is_allowed(void **state)
+{
+	uint8_t data[256];
+	char limit[32];
+	size_t bytes = assemble(data, sizeof(data), DEVICE END);
+
+	(void)state;
+	snprintf(limit, sizeof(limit), "%zu", bytes);
+	assert_int_equal(rs_param_set(keeper.peer.state, "max-device-state", limit), 0);
+	assert_int_equal(take_text(HEADER RAM DEVICE END), 0);
+	snprintf(limit, sizeof(limit), "%zu", bytes - 1);
+	assert_int_equal(rs_param_set(keeper.peer.state, "max-device-state", limit), 0);
+	assert_int_equal(take_text(HEADER RAM DEVICE END), -E2BIG);
+	check_error("the device state is longer than max-device-state");
+	assert_true(keeper.bytes < bytes);
 }
 
 /* ---- with a source that waits for an answer ------------------------------------------------ */
@@ -376,6 +394,7 @@ int main(void)
 		TEST(cut_anywhere),
 		TEST(without_a_description),
 		TEST(a_callback_that_fails),
+		TEST(more_than_is_allowed),
 		TEST(answered_while_the_stream_stays_open),
 		TEST(told_of_a_failure),
 		TEST(never_described),
