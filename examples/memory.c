@@ -171,6 +171,9 @@ void memory_touch(struct memory *memory, unsigned first_block)
 		struct memory_block *block = &memory->block[i];
 		volatile uint8_t *host = block->host;
 
+		/* Huge pages where the system has them, as VMMs ask for their guests. */
+		if (block->kind == MEMORY_ANON)
+			(void)madvise(block->host, block->bytes, MADV_HUGEPAGE);
 		for (uint64_t at = 0; at < block->bytes; at += block->host_page_bytes)
 			host[at] = 0;
 		block->fresh = false;
