@@ -128,10 +128,15 @@ def section(kind, body, number=2, text=b"ram", version=4):
     return u8(kind) + u32(number) + head + body + u8(0x7e) + u32(number)
 
 
+def zeros(region, pages, size=PAGE):
+    return zero(0, region) + b"".join(zero(number * size) for number in range(1, pages))
+
+
 def ram(used=2, other=1, address=None):
+    """Every page comes: what lacks one is refused."""
     listed = block_list((b"a", used * PAGE), (b"b", other * PAGE), address=address)
-    return (section(1, listed + END) + section(2, zero(0, b"a") + END) +
-            section(3, page(PAGE) + END))
+    return (section(1, listed + END) + section(2, zeros(b"a", used) + zeros(b"b", other) + END) +
+            section(3, page(0) + END))
 
 
 DEVICE = section(4, u64(5) + b"state", 3, b"cpu", 1)
@@ -168,16 +173,43 @@ def outer_seeds():
     yield "qemu-return-path", (u8(0x01) + qemu + command(1) + command(2, u32(7)) + ram() +
                                command(11) + QEMU_DEVICE + u8(0))
     yield "qemu-snapshot", (u8(0x00) + qemu + section(1, block_list((b"a", 2 * PAGE),
-                            (b"b", PAGE)) + END) + QEMU_DEVICE + u8(0))
+                            (b"b", PAGE)) + END) + section(2, zeros(b"a", 2) + zeros(b"b", 1) + END) +
+                            QEMU_DEVICE + u8(0))
+    yield "qemu-pages-missing", (u8(0x00) + qemu + section(1, block_list((b"a", 2 * PAGE),
+                                 (b"b", PAGE)) + END) + section(3, zeros(b"a", 2) + END) + u8(0))
     yield "qemu-no-devices", u8(0x20) + qemu + ram() + QEMU_DEVICE + u8(0)
     yield "big-pages", (u8(0x08) + header(b"virt", bits) +
                         section(1, block_list((b"a", 1 << 17), (b"b", 1 << 16)) + END) +
-                        section(3, zero(0, b"a") + END) + u8(0))
+                        section(3, zeros(b"a", 2, 1 << 16) + zero(0, b"b") + END) + u8(0))
     yield "ignored", (u8(0x04) + header(b"pc", capability) +
                       section(1, block_list((b"a", 2 * PAGE), (b"b", PAGE), address=0x1000) + END) +
-                      section(3, zero(0, b"a") + END) + u8(0))
+                      section(3, zeros(b"a", 2) + END) + u8(0))
     yield "partial-device", (u8(0x01) + native + ram() +
                              section(4, u64(5) + b"state", 3, b"xyz", 1))
+
+
+def frame_seeds():
+    bits = subsection(b"configuration/target-page-bits", u32(16))
+    uuid = subsection(b"configuration/uuid", SESSION)
+    capabilities = subsection(b"configuration/capabilities",
+                              u32(2) + name(b"x-ignore-shared") + name(b"mapped-ram"))
+    for piece in 0, 5:
+        for title, data in {
+                "plain": header(b"pc-i440fx-7.2"), "all": header(b"virt", bits + capabilities + uuid),
+                "native": header(b"ramsync"), "long": header(b"m" * 255),
+                "too-long": header(b"m" * 256), "twice": header(b"m", uuid + uuid),
+        }.items():
+            yield f"header-{title}-{piece}", u8(piece) + data + u8(1)
+        text = b'{"page_size": 4096, "devices": [{"name": "a\\"}", "size": 1e3}, null]}'
+        end = u8(0) + u8(6) + u32(len(text)) + text
+        for title, data in {
+                "nothing": end, "device": QEMU_DEVICE + end, "no-footer": b"body" + end + END,
+                "behind": QEMU_DEVICE + end + b"behind", "cut": QEMU_DEVICE + end[:-1],
+                "false": QEMU_DEVICE + u8(0) + u8(6) + u32(9) + text + QEMU_DEVICE + end,
+                "within": QEMU_DEVICE + u8(0) + u8(6) + u32(99) + b'{"~~' + QEMU_DEVICE + end,
+                "none": QEMU_DEVICE + u8(0),
+        }.items():
+            yield f"tail-{title}-{piece}", u8(piece) + data
 
 
 def return_path_seeds():
@@ -228,7 +260,7 @@ def address_seeds():
 def main():
     for target, seeds in (("outer", outer_seeds()), ("ram_body", ram_seeds()),
                           ("record", record_seeds()), ("return_path", return_path_seeds()),
-                          ("address", address_seeds())):
+                          ("frame", frame_seeds()), ("address", address_seeds())):
         directory = os.path.join(sys.argv[1], target)
         os.makedirs(directory, exist_ok=True)
         for title, data in seeds:
