@@ -2,6 +2,7 @@
 #include "guest.h"
 #include "device.h"
 #include "fail.h"
+#include "qemu_guest.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -51,7 +52,7 @@ static int vm_load_device(void *opaque, const struct rs_device_section *section,
 	return device_load(guest->state, body, &guest->writers, &guest->error);
 }
 
-static int vm_region_announced(void *opaque, const char *name, uint64_t used_bytes)
+int guest_region_announced(void *opaque, const char *name, uint64_t used_bytes)
 {
 	struct guest *guest = opaque;
 	struct memory *memory = &guest->memory;
@@ -66,7 +67,7 @@ static int vm_region_announced(void *opaque, const char *name, uint64_t used_byt
 	return memory_register(memory, count, guest->state, NULL, &guest->error);
 }
 
-static void vm_event(void *opaque, const struct rs_event *event)
+void guest_event(void *opaque, const struct rs_event *event)
 {
 	const struct guest *guest = opaque;
 
@@ -80,8 +81,8 @@ const struct rs_vm_ops guest_vm_ops = {
 	.resume = vm_resume,
 	.save_devices = vm_save_devices,
 	.load_device = vm_load_device,
-	.region_announced = vm_region_announced,
-	.event = vm_event,
+	.region_announced = guest_region_announced,
+	.event = guest_event,
 };
 
 void guest_release(struct guest *guest)
@@ -107,6 +108,7 @@ bool guest_prove(struct guest *guest, double seconds, int signal_fd, struct rs_e
 
 void guest_destroy(struct guest *guest)
 {
+	qemu_guest_fini(guest);
 	writers_destroy(guest->writers);
 	rs_state_destroy(guest->state);
 	memory_destroy(&guest->memory);

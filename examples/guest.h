@@ -13,6 +13,8 @@
 
 #include <stdatomic.h>
 
+struct qemu_guest;
+
 struct guest {
 	const char *program;
 	struct rs_state *state;
@@ -23,11 +25,16 @@ struct guest {
 	uint64_t max_bytes;   /* of announced regions */
 	_Atomic bool running; /* as the migration sees it */
 	_Atomic bool was_stopped;
-	struct rs_error error; /* why a callback failed; the migration's thread's */
+	struct qemu_guest *qemu; /* it goes from a QEMU into files; NULL: it does not */
+	struct rs_error error;   /* why a callback failed; the migration's thread's */
 };
 
 /* What rs_migrate_out() and rs_migrate_in() need; the opaque argument is the guest. */
 extern const struct rs_vm_ops guest_vm_ops;
+
+/* Two of them, for other tables. */
+int guest_region_announced(void *opaque, const char *name, uint64_t used_bytes);
+void guest_event(void *opaque, const struct rs_event *event);
 
 /* Really run a guest that was resumed on hold. */
 void guest_release(struct guest *guest);

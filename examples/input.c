@@ -50,7 +50,8 @@ static int unpack(struct input *input)
 	struct rs_stream *packed = input->stream;
 	int ret = 0;
 
-	if (gunzip_recognise(packed))
+	input->packed = gunzip_recognise(packed);
+	if (input->packed)
 		ret = gunzip_open(packed, &input->gunzip, &input->stream);
 	input->two_way = rs_stream_flags(input->stream) & RS_STREAM_WRITE;
 	return ret;
@@ -93,9 +94,11 @@ static int read_rest(struct input *input, uint64_t *behind, struct rs_error *err
 int input_finish(struct input *input, uint64_t *behind, struct rs_error *error)
 {
 	int ret = read_rest(input, behind, error);
-	int closed = rs_stream_close(input->stream, error);
+	/* It would forget what was wrong before. */
+	int closed = rs_stream_close(input->stream, ret ? NULL : error);
 
 	input->stream = NULL;
+	input->gunzip = NULL;
 	if (closed && !ret)
 		return fail(error, closed, "%s: %s", input->where, strerror(-closed));
 	return ret;
@@ -114,4 +117,5 @@ void input_close(struct input *input)
 {
 	rs_stream_close(input->stream, NULL);
 	input->stream = NULL;
+	input->gunzip = NULL;
 }

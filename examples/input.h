@@ -8,7 +8,8 @@
 struct input {
 	const char *where;
 	struct rs_stream *stream;
-	struct gunzip *gunzip; /* NULL: not packed */
+	bool packed;           /* by gzip */
+	struct gunzip *gunzip; /* what unpacks it, as long as the stream is open */
 	bool two_way;          /* the source can be answered */
 };
 

@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "option_table.h"
 
-#include <inttypes.h>
-#include <stdio.h>
-#include <string.h>
-
 #define BOTH (PROGRAM_SEND | PROGRAM_RECV)
+#define READERS (PROGRAM_RECV | PROGRAM_INSPECT | PROGRAM_CONVERT)
+#define ALL (BOTH | READERS)
 
 #define ADDRESS_FORMS                                                                              \
 	"tcp:HOST:PORT (a name, an IPv4 address, or an IPv6 address in brackets), unix:PATH, "     \
@@ -57,16 +55,46 @@ const struct option_row option_table[OPTION_COUNT] = {
 			       "and "
 			       "the receiver finds out). Default: userfaultfd where the kernel has "
 			       "it, else marks." },
-	[OPTION_MAX_MEMORY] = { "max-memory", "SIZE", PROGRAM_RECV,
+	[OPTION_MAX_MEMORY] = { "max-memory", "SIZE", READERS,
 				"Most memory that a stream may announce. Default: as much as the "
 				"machine has." },
 	[OPTION_RUN_ON] = { "run-on", "SECONDS", PROGRAM_RECV,
 			    "How long the writers go on here. At the end all of the working set is "
 			    "verified. Until then a sender that is in doubt gets its answer. "
 			    "Default 1." },
-	[OPTION_QEMU] = { "qemu", "MACHINE", BOTH,
-			  "Write QEMU's form of the stream for this machine type; the receiver "
-			  "refuses any other. The same as --machine." },
+	[OPTION_QEMU] = { "qemu", NULL, PROGRAM_RECV,
+			  "Take a guest from a QEMU (migrate tcp:, unix: or exec:): its RAM, of "
+			  "which "
+			  "the stream says the regions, and its device state as it stands, into "
+			  "the "
+			  "file of --devices. Nothing is run here. A QEMU with a return path is "
+			  "told "
+			  "that all went well when the files of --devices and --save are complete "
+			  "on "
+			  "the disk, and goes on with its guest if they cannot be written." },
+	[OPTION_QEMU_MACHINE] = { "qemu", "MACHINE", PROGRAM_SEND,
+				  "Write QEMU's form of the stream for this machine type. The same "
+				  "as --machine." },
+	[OPTION_DEVICES] = { "devices", "FILE", PROGRAM_RECV | PROGRAM_INSPECT,
+			     "Keep a QEMU's device state, as it stands in the stream, in a file. "
+			     "It "
+			     "appears when it is whole." },
+	[OPTION_SAVE] = { "save", "DIR", PROGRAM_RECV,
+			  "With --qemu: write each region to a file in DIR, called by the region's "
+			  "name, with %2F for a / in it. Sparse where the region is zero." },
+	[OPTION_EXTRACT] = { "extract", "DIR", PROGRAM_INSPECT,
+			     "Write each region to a file in DIR, called by the region's name, "
+			     "with "
+			     "%2F for a / in it and %25 for a %. Sparse where the region is zero. "
+			     "Nothing is written if the stream is damaged; a region of which no "
+			     "page "
+			     "came is left out." },
+	[OPTION_ONLY_REGION] = { "region", "NAME", PROGRAM_INSPECT,
+				 "Report and extract this region only." },
+	[OPTION_KEEP_GOING] = { "keep-going", NULL, PROGRAM_INSPECT,
+				"With --extract: write what came before a damage, too. The exit "
+				"code "
+				"stays 1." },
 	[OPTION_VERIFY] = { "verify", NULL, BOTH,
 			    "Print a digest of all regions, to be compared with the other "
 			    "program's. It is taken after the hand-over, outside of the downtime: "
@@ -79,98 +107,15 @@ const struct option_row option_table[OPTION_COUNT] = {
 			      "guest runs at the other: reconnect (to the same address, for 10 "
 			      "seconds), run (it runs here: make sure that it does not run "
 			      "there), discard (it runs there), or exit. Default reconnect." },
-	[OPTION_JSON] = { "json", NULL, BOTH,
-			  "At the end, print the result and all statistics as one JSON object on "
-			  "standard output. Its began-at and ended-at are seconds of "
-			  "CLOCK_MONOTONIC, which both programs share on one machine; cpu-seconds "
-			  "is what all threads of the program used in between." },
+	[OPTION_JSON] = { "json", NULL, ALL,
+			  "At the end, print everything as one JSON object on standard output. "
+			  "Times "
+			  "in it, began-at and ended-at, are seconds of CLOCK_MONOTONIC, which all "
+			  "programs of one machine share; cpu-seconds is what all threads of the "
+			  "program used in between." },
 	[OPTION_PROGRESS] = { "progress", NULL, BOTH,
 			      "Show the progress on standard error, terminal or not. Default: on a "
 			      "terminal." },
-	[OPTION_HELP] = { "help", NULL, BOTH, "Print this and exit." },
-	[OPTION_VERSION] = { "version", NULL, BOTH, "Print the library's version and exit." },
+	[OPTION_HELP] = { "help", NULL, ALL, "Print this and exit." },
+	[OPTION_VERSION] = { "version", NULL, ALL, "Print the library's version and exit." },
 };
-
-/* Words of @text in columns @indent to 79, after @used columns of the first line. */
-static void print_wrapped(const char *text, size_t used, size_t indent)
-{
-	size_t column = used;
-
-	if (used && used + 2 > indent) {
-		putchar('\n');
-		column = 0;
-	}
-	while (*text) {
-		size_t length = strcspn(text, " ");
-
-		if (column > indent && column + 1 + length > 79) {
-			putchar('\n');
-			column = 0;
-		}
-		if (column > indent)
-			column += (size_t)printf(" ");
-		else
-			column += (size_t)printf("%*s", (int)(indent - column), "");
-		column += (size_t)printf("%.*s", (int)length, text);
-		text += length;
-		text += strspn(text, " ");
-	}
-	putchar('\n');
-}
-
-static void print_option(const char *name, const char *value, const char *help)
-{
-	int used = printf("  --%s%s%s", name, value ? " " : "", value ? value : "");
-
-	print_wrapped(help, (size_t)used, 26);
-}
-
-static void print_parameter(const struct rs_param_info *info)
-{
-	char help[512];
-
-	if (info->type == RS_PARAM_UINT)
-		snprintf(help, sizeof(help), "%s From %" PRIu64 " to %" PRIu64 "%s%s, default %s.",
-			 info->help, info->min, info->max, *info->unit ? " " : "", info->unit,
-			 info->def);
-	else
-		snprintf(help, sizeof(help), "%s%s%s%s", info->help, *info->def ? " Default " : "",
-			 info->def, *info->def ? "." : "");
-	print_option(info->name, info->type == RS_PARAM_BOOL ? "on|off" : "VALUE", help);
-}
-
-static void print_exit_codes(enum program program)
-{
-	bool send = program == PROGRAM_SEND;
-
-	printf("\nExit codes:\n");
-	printf("  0   %s\n",
-	       send ? "the guest was handed over" : "the guest arrived, and ran without a fault");
-	printf("  1   the migration failed or could not begin%s\n",
-	       send ? "; the guest ran on here" : "");
-	printf("  2   the guest found a page that is not what it must be\n");
-	printf("  3   cancelled by SIGINT or SIGTERM%s\n", send ? "; the guest ran on here" : "");
-	printf("  4   in doubt: the guest is complete and stopped here, and nobody knows\n"
-	       "      whether it runs at the other end\n");
-	printf("  64  wrong command line\n");
-}
-
-void option_help(enum program program, const char *program_name)
-{
-	bool send = program == PROGRAM_SEND;
-
-	printf("Usage: %s --%s ADDRESS [OPTION]...\n\n", program_name, send ? "to" : "from");
-	print_wrapped(send ? "Make a guest stand-in, memory with threads that keep writing to it, "
-			     "and migrate it live to ramsync-recv or into a file."
-			   : "Receive the guest of ramsync-send, or one from a file, and run it.",
-		      0, 0);
-	printf("\nOptions (a SIZE is in bytes, or ends in K, M, G or T):\n");
-	for (unsigned i = 0; i < OPTION_COUNT; i++)
-		if (option_table[i].programs & program)
-			print_option(option_table[i].name, option_table[i].value,
-				     option_table[i].help);
-	printf("\nParameters of the library:\n");
-	for (const struct rs_param_info *p = rs_param_next(NULL); p; p = rs_param_next(p))
-		print_parameter(p);
-	print_exit_codes(program);
-}

@@ -22,6 +22,12 @@ enum option_id {
 	OPTION_MAX_MEMORY,
 	OPTION_RUN_ON,
 	OPTION_QEMU,
+	OPTION_QEMU_MACHINE,
+	OPTION_DEVICES,
+	OPTION_SAVE,
+	OPTION_EXTRACT,
+	OPTION_ONLY_REGION,
+	OPTION_KEEP_GOING,
 	OPTION_VERIFY,
 	OPTION_ON_DOUBT,
 	OPTION_JSON,
@@ -40,7 +46,10 @@ struct option_row {
 
 extern const struct option_row option_table[OPTION_COUNT];
 
+/* For instance "ramsync-send". */
+const char *option_program_name(enum program program);
+
 /* Print --help of one program to standard output. */
-void option_help(enum program program, const char *program_name);
+void option_help(enum program program);
 
 #endif

@@ -10,8 +10,9 @@
 #include "memory.h"
 
 #define OPTIONS_REGIONS_MAX 64u
+#define OPTIONS_PARAMS_MAX 64u
 
-/* Exit codes of both programs, as --help lists them. */
+/* Exit codes of all programs, as --help lists them. */
 enum exit_code {
 	EXIT_HANDED_OVER = 0,
 	EXIT_FAILED = 1,
@@ -24,6 +25,8 @@ enum exit_code {
 enum program {
 	PROGRAM_SEND = 1 << 0,
 	PROGRAM_RECV = 1 << 1,
+	PROGRAM_INSPECT = 1 << 2,
+	PROGRAM_CONVERT = 1 << 3,
 };
 
 enum dirty_log {
@@ -47,10 +50,17 @@ struct region_option {
 	uint64_t bytes;
 };
 
+struct param_option {
+	const struct rs_param_info *info;
+	const char *value; /* NULL: not on the command line */
+};
+
 struct options {
 	enum program program;
 	const char *program_name;
-	const char *address;
+	const char *address; /* --to or --from */
+	const char *input;   /* the words that are no options */
+	const char *output;
 	uint64_t memory_bytes; /* 0 without --memory */
 	struct region_option region[OPTIONS_REGIONS_MAX];
 	unsigned regions;
@@ -65,17 +75,26 @@ struct options {
 	uint64_t max_memory_bytes;
 	double run_on_seconds;
 	enum on_doubt on_doubt;
+	const char *devices; /* where device state goes; NULL for nowhere */
+	const char *save;    /* the directory for regions, or NULL */
+	const char *only_region;
+	struct param_option param[OPTIONS_PARAMS_MAX]; /* all that the library has */
+	unsigned params;
+	bool qemu;
+	bool keep_going;
 	bool prealloc;
 	bool verify;
 	bool json;
 	bool progress;
 };
 
-/*
- * Read the command line; parameters of the library are set in @state at once. Ends the program
- * after --help, --version and anything wrong.
- */
-void options_parse(struct options *options, enum program program, int argc, char **argv,
-		   struct rs_state **state);
+/* Read the command line. Ends the program after --help, --version and anything wrong. */
+void options_parse(struct options *options, enum program program, int argc, char **argv);
+
+/* A state with pages of so many bytes, 0 for the default. Ends the program if that is no size. */
+struct rs_state *options_create_state(const struct options *options, uint32_t page_bytes);
+
+/* Set what the command line says of the library's parameters. */
+void options_set_params(const struct options *options, struct rs_state *state);
 
 #endif

@@ -49,8 +49,10 @@ int main(int argc, char **argv)
 	struct session session;
 	struct result result = { .code = EXIT_FAILED };
 
-	options_parse(&options, PROGRAM_RECV, argc, argv, &guest.state);
+	options_parse(&options, PROGRAM_RECV, argc, argv);
 	guest.program = options.program_name;
+	guest.state = options_create_state(&options, options.page_bytes);
+	options_set_params(&options, guest.state);
 	if (!session_init(&session, &options, &guest, &result.error))
 		receive_guest(&session, &result);
 	report_result(&options, &guest, &result);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "session.h"
 #include "fail.h"
+#include "qemu_guest.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -180,14 +181,15 @@ void session_migrate(struct session *session, struct result *result)
 	struct guest *guest = session->guest;
 	bool send = session->options->program == PROGRAM_SEND;
 	enum rs_error_source source = RS_ERROR_OF_CALL;
+	const struct rs_vm_ops *vm_ops = guest->qemu ? &qemu_guest_vm_ops : &guest_vm_ops;
 	double cpu = seconds_of(CLOCK_PROCESS_CPUTIME_ID);
 	int ret;
 
 	result->began = seconds_now();
 	if (send)
-		ret = rs_migrate_start_out(guest->state, session->stream, &guest_vm_ops, guest);
+		ret = rs_migrate_start_out(guest->state, session->stream, vm_ops, guest);
 	else
-		ret = rs_migrate_start_in(guest->state, session->stream, &guest_vm_ops, guest);
+		ret = rs_migrate_start_in(guest->state, session->stream, vm_ops, guest);
 	if (!ret) {
 		source = RS_ERROR_OF_MIGRATION;
 		ret = watch(session);

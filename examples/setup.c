@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "setup.h"
 #include "fail.h"
+#include "qemu_guest.h"
 
 #include <stdio.h>
 
@@ -105,6 +106,8 @@ int setup_destination(struct guest *guest, const struct options *options, struct
 
 	if (!ret)
 		ret = memory_register(&guest->memory, 0, guest->state, NULL, error);
+	if (!ret && options->qemu)
+		ret = qemu_guest_init(guest, options->devices, options->save, error);
 	guest->max_bytes = options->max_memory_bytes;
 	guest->touch_announced = options->prealloc;
 	guest->hold = options->verify;

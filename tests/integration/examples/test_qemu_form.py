@@ -37,11 +37,11 @@ class QemuForm(Case):
         self.assertIn(b"ramsync", self.head())
 
     def test_over_a_socket(self):
-        self.move(["--qemu", MACHINE], ["--qemu", MACHINE])
+        self.move(["--qemu", MACHINE], ["--machine", MACHINE])
 
     def test_another_machine_is_refused(self):
         self.save("--qemu", MACHINE)
-        recv = self.start(receiver(f"file:{self.saved}", "--qemu", "pc-q35-7.2")).end(FAILED)
+        recv = self.start(receiver(f"file:{self.saved}", "--machine", "pc-q35-7.2")).end(FAILED)
         self.assertIn(MACHINE, recv.json["error"])
         self.assertIn("pc-q35-7.2", recv.json["error"])
 
