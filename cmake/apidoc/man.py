@@ -77,7 +77,8 @@ def overview_page(headers, version):
             if item.kind == "macro":
                 name = escape(re.sub(r"\s*/\*.*\*/", "", item.declaration))
             yield f".TP\n.B {name}\n{prose(item.summary)}"
-    yield ".SH SEE ALSO\n.BR ramsync\\-send (1),\n.BR ramsync\\-recv (1)"
+    yield (".SH SEE ALSO\n.BR ramsync\\-send (1),\n.BR ramsync\\-recv (1),\n"
+           ".BR ramsync\\-inspect (1),\n.BR ramsync\\-convert (1)")
 
 
 def write(path, lines):

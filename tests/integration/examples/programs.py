@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What the tests of ramsync-send and ramsync-recv share.
+"""What the tests of the programs share.
 
 Environment: RS_TEST_PROGRAMS is the folder of the programs, RS_TEST_SANITIZE the sanitizer that
 they are built with, if any.
@@ -17,6 +17,8 @@ import unittest
 PROGRAMS = os.environ.get("RS_TEST_PROGRAMS", ".")
 SEND = os.path.join(PROGRAMS, "ramsync-send")
 RECV = os.path.join(PROGRAMS, "ramsync-recv")
+INSPECT = os.path.join(PROGRAMS, "ramsync-inspect")
+CONVERT = os.path.join(PROGRAMS, "ramsync-convert")
 
 # A guard against tests that hang, no more: nothing here is a measurement.
 PATIENCE = 240
@@ -38,8 +40,9 @@ class Program:
         self.arguments = arguments
         self.out = tempfile.TemporaryFile()
         self.err = tempfile.TemporaryFile()
-        self.process = subprocess.Popen(arguments, stdin=subprocess.DEVNULL, stdout=self.out,
-                                        stderr=self.err, **popen)
+        popen.setdefault("stdin", subprocess.DEVNULL)
+        popen.setdefault("stdout", self.out)
+        self.process = subprocess.Popen(arguments, stderr=self.err, **popen)
 
     def __enter__(self):
         return self
@@ -180,7 +183,7 @@ class _Result(unittest.TestResult):
 
 def main():
     """Run the tests of the calling file, or those that the command line names."""
-    for program in SEND, RECV:
+    for program in SEND, RECV, INSPECT, CONVERT:
         if not os.path.exists(program):
             sys.exit(f"there is no {program}; RS_TEST_PROGRAMS says where the programs are")
     loader = unittest.TestLoader()

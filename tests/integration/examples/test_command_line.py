@@ -5,14 +5,16 @@
 import re
 import subprocess
 
-from programs import (BAD_USAGE, FAILED, FAST, GUEST, RECV, SEND, Case, Program, main, receiver,
-                      sender)
+from programs import (BAD_USAGE, CONVERT, FAILED, FAST, GUEST, INSPECT, RECV, SEND, Case, Program,
+                      main, receiver, sender)
 
 # The table of statistics, as the library's header lists it.
 STATISTICS = """transferred remaining total duplicate normal normal-bytes dirty-sync-count
 dirty-pages-rate page-size mbps pages-per-second setup-time downtime expected-downtime total-time
 downtime-ns wire-bytes zero-run-pages""".split()
 
+NAMES = {SEND: "ramsync-send", RECV: "ramsync-recv", INSPECT: "ramsync-inspect",
+         CONVERT: "ramsync-convert"}
 NOWHERE = "file:/dev/null"
 
 # Program, arguments, what the message must name.
@@ -28,6 +30,21 @@ REFUSED = [
     (RECV, ["--to", NOWHERE], "--to"),
     (RECV, ["--from", NOWHERE, "--writers", "1"], "--writers"),
     (SEND, ["--to", NOWHERE, "--json=1"], "--json"),
+    (RECV, ["--from", NOWHERE, "--qemu"], "--devices"),
+    (RECV, ["--from", NOWHERE, "--devices", "/dev/null"], "--devices needs --qemu"),
+    (RECV, ["--from", NOWHERE, "--save", "."], "--save needs --qemu"),
+    (RECV, ["--from", NOWHERE, "--qemu", "pc"], "'pc'"),
+    (INSPECT, [], "FILE is missing"),
+    (INSPECT, ["a", "b"], "'b'"),
+    (INSPECT, ["--keep-going", "a"], "--keep-going needs --extract"),
+    (INSPECT, ["--from", NOWHERE], "--from"),
+    (INSPECT, ["--lax", "maybe", "a"], "--lax"),
+    (INSPECT, ["--max-memory", "many", "a"], "--max-memory"),
+    (CONVERT, [], "IN is missing"),
+    (CONVERT, ["a"], "OUT is missing"),
+    (CONVERT, ["a", "b", "c"], "'c'"),
+    (CONVERT, ["--extract", "a", "b", "c"], "--extract"),
+    (CONVERT, ["--uuid", "mine", "a", "b"], "--uuid"),
     (SEND, ["--to", NOWHERE, "--memory", "many"], "--memory"),
     (SEND, ["--to", NOWHERE, "--memory", "-1"], "--memory"),
     (SEND, ["--to", NOWHERE, "--memory", "1P"], "--memory"),
@@ -95,24 +112,26 @@ class CommandLine(Case):
                 self.assertIn(ended.json["error"], ended.stderr)
 
     def test_help_lists_every_option_once(self):
-        for program, name in (SEND, "ramsync-send"), (RECV, "ramsync-recv"):
+        own = {SEND: ["verify", "qemu"], RECV: ["verify", "qemu", "devices", "save"],
+               INSPECT: ["extract", "region", "devices", "keep-going"], CONVERT: ["max-memory"]}
+        for program, name in NAMES.items():
             with self.subTest(name):
                 text = subprocess.run([program, "--help"], check=True, text=True,
                                       stdout=subprocess.PIPE).stdout
                 self.assertTrue(text.startswith(f"Usage: {name} "))
                 options = re.findall(r"^  --([a-z-]+)", text, flags=re.MULTILINE)
                 self.assertEqual(len(options), len(set(options)))
-                for option in "verify", "qemu", "max-bandwidth", "downtime-limit", "machine":
+                for option in ["json", "max-bandwidth", "downtime-limit", "machine", *own[program]]:
                     self.assertIn(option, options)
                 self.assertIn("From 0 to 2000000 ms, default 300.", " ".join(text.split()))
                 self.assertIn("Exit codes:", text)
                 self.assertLess(max(map(len, text.splitlines())), 81)
 
     def test_version(self):
-        for program in SEND, RECV:
+        for program, name in NAMES.items():
             text = subprocess.run([program, "--version"], check=True, text=True,
                                   stdout=subprocess.PIPE).stdout
-            self.assertRegex(text, r"^ramsync-(send|recv) \d+\.\d+\.\d+\n$")
+            self.assertRegex(text, rf"^{name} \d+\.\d+\.\d+\n$")
 
     def test_json_has_all_statistics(self):
         send, recv = self.move()

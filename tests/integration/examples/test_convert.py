@@ -1,0 +1,166 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""ramsync-convert: the same guest, written anew."""
+
+import os
+import subprocess
+
+from programs import COMPLETED, CONVERT, FAILED, FAST, INSPECT, Case, Program, main, sender
+from streams import (EXPECTED, MACHINE, PAGE, digest, filled, fixture, header, page, stream, tail,
+                     unpacked, zero)
+
+REGIONS = {"ram": 3 * PAGE, "rom": PAGE}
+RECORDS = (page(0, "ram", filled(1)) + zero(PAGE, "ram") + page(2 * PAGE, "ram", filled(2)) +
+           page(0, "rom", filled(3)) + zero(2 * PAGE, "ram"))
+
+
+class Convert(Case):
+    def write(self, name, data):
+        with open(self.path(name), "wb") as file:
+            file.write(data)
+        return self.path(name)
+
+    def read(self, name):
+        with open(self.path(name), "rb") as file:
+            return file.read()
+
+    def convert(self, source, target=None, *arguments, code=COMPLETED, **popen):
+        target = self.path("out") if target is None else target
+        return self.start(Program([CONVERT, "--json", *arguments, source, target],
+                                  **popen)).end(code)
+
+    def inspect(self, path, directory):
+        return self.start(Program([INSPECT, "--json", "--extract", self.path(directory),
+                                   "--devices", self.path(directory + ".devices"),
+                                   path])).end(COMPLETED).json
+
+    def check_fixture(self, name):
+        converted = self.convert(fixture(name)).json
+        found = self.inspect(self.path("out"), "x")
+        self.assertEqual((converted["written"], converted["error"]), (True, ""))
+        self.assertEqual(converted["bytes-read"], EXPECTED[name]["bytes"])
+        self.assertEqual(converted["bytes-written"], os.path.getsize(self.path("out")))
+        self.assertEqual(found["header"]["machine"], EXPECTED[name]["machine"])
+        self.assertEqual(found["rounds"], 1)
+        self.assertEqual(found["bytes-behind"], 0)
+        devices = found["device-state"]["bytes"]
+        self.assertEqual(self.read("x.devices"), unpacked(name)[-devices:])
+        self.assertEqual(converted["device-state-bytes"], devices)
+        for region in found["regions"]:
+            expected = EXPECTED[name]["regions"][region["name"]]
+            self.assertEqual(region["address"], expected.get("address"))
+            if expected["sha256"]:
+                self.assertEqual(digest(self.path("x/" + region["file"])), expected["sha256"])
+        return converted, found
+
+    def test_plain(self):
+        converted, _ = self.check_fixture("plain")
+        self.assertEqual(converted["full-pages"], EXPECTED["plain"]["records"]["page"])
+
+    def test_live(self):
+        converted, found = self.check_fixture("live")
+        self.assertLess(converted["bytes-written"], converted["bytes-read"] / 2)
+        for region in found["regions"]:
+            came = sum(kind["pages"] for kind in region["records"].values())
+            self.assertEqual(came, region["pages"], region["name"])
+
+    def test_ignore_shared(self):
+        converted, found = self.check_fixture("ignore-shared")
+        self.assertEqual(converted["regions-not-sent"], 1)
+        self.assertEqual(found["header"]["capabilities"], ["x-ignore-shared"])
+        ram = found["regions"][0]
+        self.assertEqual((ram["name"], ram["pages-missing"]), ("pc.ram", ram["pages"]))
+        self.assertIsNone(ram["file"])
+
+    def test_twice_is_once(self):
+        self.convert(fixture("plain"))
+        self.convert(self.path("out"), self.path("again"))
+        self.assertEqual(self.read("out"), self.read("again"))
+
+    def test_header_is_kept(self):
+        head = header(uuid=bytes(range(16)), capabilities=["x-ignore-shared"])
+        data = stream(REGIONS, RECORDS, head=head, addresses={"ram": 0x1000, "rom": 0xfff00000})
+        self.convert(self.write("in", data))
+        self.assertEqual(self.read("out")[:len(head)], head)
+        self.assertEqual(self.read("out")[-len(tail()):], tail())
+        self.assertEqual(self.inspect(self.path("out"), "x")["regions"][1]["address"], 0xfff00000)
+
+    def test_other_pages(self):
+        content = bytes(range(256)) * 64
+        head = header(page_bits=14)
+        data = stream({"ram": 2 * 16384}, zero(0, "ram") + page(16384, "ram", content), head=head)
+        self.convert(self.write("in", data))
+        self.assertEqual(self.read("out")[:len(head)], head)
+        self.inspect(self.path("out"), "x")
+        self.assertEqual(self.read("x/ram"), bytes(16384) + content)
+
+    def test_ways_in_and_out(self):
+        path = self.write("in", stream(REGIONS, RECORDS))
+        self.convert(path)
+        for source, target in ((f"file:{path}", f"file:{self.path('1')}"),
+                               (f"exec:cat {path}", f"exec:cat > {self.path('1')}"),
+                               (path, "unix"), ("-", "-")):
+            with self.subTest(target):
+                if target == "unix":
+                    address = f"unix:{self.path('socket')}"
+                    inspect = self.start(Program([INSPECT, "--json", address]))
+                    self.convert(source, inspect.address())
+                    self.assertEqual(inspect.end(COMPLETED).json["bytes"],
+                                     len(self.read("out")))
+                    continue
+                with open(path, "rb") as file, open(self.path("2"), "wb") as out:
+                    ended = subprocess.run([CONVERT, "--json", source, target], stdin=file,
+                                           stdout=out, stderr=subprocess.PIPE, check=True)
+                self.assertEqual(self.read("2" if target == "-" else "1"), self.read("out"))
+                self.assertEqual(b'"written": true' in ended.stderr, target == "-")
+
+    def check_refused(self, source, text, target=None, *arguments):
+        """It says why, OUT is as it was, and nothing lies beside it."""
+        self.write("out", b"old")
+        before = sorted(os.listdir(self.folder))
+        ended = self.convert(source, target, *arguments, code=FAILED)
+        self.assertIn(text, ended.json["error"])
+        self.assertIn(text, ended.stderr)
+        self.assertFalse(ended.json["written"])
+        self.assertEqual(self.read("out"), b"old")
+        self.assertEqual(sorted(os.listdir(self.folder)), before)
+
+    def test_refused(self):
+        data = stream(REGIONS, RECORDS)
+        self.check_refused(self.write("in", data[:-9]), "description")
+        self.check_refused(self.write("in", data[:9000]), "ended")
+        self.check_refused(self.write("in", b"something else"), "not a migration stream")
+        self.check_refused(self.path("nothing"), "No such file")
+        whole = self.write("in", data)
+        self.check_refused(whole, "--max-memory", None, "--max-memory", "4K")
+        self.check_refused(whole, "max-device-state", None, "--max-device-state", "100")
+        self.check_refused(whole, "No such file", self.path("no/such"))
+        self.check_refused(whole, "directory", self.folder)
+        self.check_refused(whole, "No space left", "/dev/full")
+        self.check_refused(f"exec:cat {whole}; exit 7", "7")
+        self.check_refused(whole, "", "exec:head -c 100 > /dev/null; exit 9")
+
+    def test_packed_and_damaged(self):
+        with open(fixture("plain"), "rb") as file:
+            packed = bytearray(file.read())
+        packed[-6] ^= 1
+        self.check_refused(self.write("in", packed), "gzip: damaged")
+
+    def test_native_is_refused(self):
+        self.start(sender(f"file:{self.path('in')}", *FAST)).end(COMPLETED)
+        self.check_refused(self.path("in"), "libramsync's own form")
+
+    def test_text(self):
+        path = self.write("in", stream(REGIONS, RECORDS))
+        said = self.start(Program([CONVERT, path, self.path("out")])).end(COMPLETED).stdout
+        for word in MACHINE, "2 regions of 16384 bytes", "2 full pages and 2 of zeros":
+            self.assertIn(word, said)
+
+    def test_in_place(self):
+        path = self.write("in", stream(REGIONS, RECORDS))
+        self.convert(path, path)
+        self.assertEqual(self.inspect(path, "x")["rounds"], 1)
+
+
+if __name__ == "__main__":
+    main()
