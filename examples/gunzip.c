@@ -30,8 +30,9 @@ static bool is_magic(const uint8_t *data, ssize_t bytes)
 bool gunzip_recognise(struct rs_stream *packed)
 {
 	const uint8_t *data;
+	ssize_t bytes = rs_stream_peek(packed, &data, 2);
 
-	return is_magic(data, rs_stream_peek(packed, &data, 2));
+	return is_magic(data, bytes);
 }
 
 /* Between two pieces: another one, the end, or zeros that fill up the last block of a tape. */
