@@ -21,7 +21,8 @@ fail()
 check_files()
 {
     for file in include/ramsync/ramsync.h include/ramsync/export.h bin/ramsync-send \
-        bin/ramsync-recv bin/ramsync-inspect bin/ramsync-convert share/man/man3/rs_migrate_out.3 share/man/man1/ramsync-send.1; do
+        bin/ramsync-recv bin/ramsync-inspect bin/ramsync-convert \
+        share/man/man3/rs_migrate_out.3 share/man/man1/ramsync-send.1; do
         [ -s "$1/$file" ] || fail "$1/$file was not installed"
     done
     [ -z "$(find "$1" -name '*testing*')" ] || fail "the tests' library was installed"
