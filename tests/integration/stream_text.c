@@ -48,8 +48,12 @@ static const struct piece pieces[] = {
 	{ "list", "u64:6004 entry-a entry-b" },
 	{ "zero-a", "u64:2 s:a u8:0" },
 	{ "page-a", "u64:8 s:a fill:4096*5a" },
+	/* All pages, as odd_streams.h has them before. */
+	{ "pages-a", "u64:8 s:a fill:4096*11 u64:1028 fill:4096*11 u64:2028 fill:4096*11 "
+		     "u64:3028 fill:4096*11" },
+	{ "pages-b", "u64:8 s:b fill:4096*11 u64:1028 fill:4096*11" },
 	/* Whole and well. */
-	{ "setup", "start list eos foot" },
+	{ "setup", "start list pages-a pages-b eos foot" },
 	{ "ram", "setup part zero-a eos foot end eos foot" },
 };
 

@@ -124,7 +124,8 @@ static void starts(void **unused)
 {
 	static const struct odd_stream rows[] = {
 		{ "any id will do", 0,
-		  "qemu u8:1 u32:ffffffff s:ram u32:0 u32:4 list eos u8:7e u32:ffffffff "
+		  "qemu u8:1 u32:ffffffff s:ram u32:0 u32:4 list pages-a pages-b eos u8:7e "
+		  "u32:ffffffff "
 		  "u8:3 u32:ffffffff eos u8:7e u32:ffffffff eof",
 		  QEMU_TAKES, 0, "", "" },
 		{ "ram twice", 0, "qemu setup setup end eos foot eof", QEMU_TAKES, -EINVAL,

@@ -26,8 +26,9 @@ static void entries(void **unused)
 		  "" },
 		{ "shrinks", 0, LIST("u64:1004 s:b u64:1000 u64:2 s:b u8:0"), QEMU_TAKES, 0,
 		  "b0:0 b1:11", "" },
-		{ "grows", 0, LIST("u64:4004 s:b u64:4000 u64:3008 s:b fill:4096*1"), QEMU_TAKES, 0,
-		  "b2:11 b3:1", "" },
+		{ "grows", 0,
+		  LIST("u64:4004 s:b u64:4000 pages-b u64:2022 u8:0 u64:3028 fill:4096*1"),
+		  QEMU_TAKES, 0, "b1:11 b2:0 b3:1", "" },
 		{ "grows too much", 0, LIST("u64:11004 s:b u64:11000"), QEMU_REFUSES, -EINVAL,
 		  "region b has at most 16384 bytes here and 69632 in the stream", "" },
 		{ "no bytes", 0, LIST("u64:4004 s:b u64:0 entry-a"), QEMU_TAKES, -EINVAL,
@@ -57,7 +58,7 @@ static void entries(void **unused)
 static void totals(void **unused)
 {
 	static const struct odd_stream rows[] = {
-		{ "right", 0, LIST("list"), QEMU_TAKES, 0, "a0:11 b0:11", "" },
+		{ "right", 0, LIST("list pages-a pages-b"), QEMU_TAKES, 0, "a0:11 b0:11", "" },
 		{ "of nothing", 0, LIST("u64:4"), QEMU_TAKES, 0, "", "" },
 		{ "too small", 0, LIST("u64:5004 entry-a entry-b"), QEMU_REFUSES, -EINVAL,
 		  "b has 8192 bytes where 4096 are left of the total", "" },
@@ -82,17 +83,18 @@ static void totals(void **unused)
 static void order(void **unused)
 {
 	static const struct odd_stream rows[] = {
-		{ "another", 0, LIST("u64:6004 entry-b entry-a"), QEMU_TAKES, 0, "", "" },
-		{ "only some", 0, LIST("u64:4004 entry-a"), QEMU_TAKES, 0, "b0:11", "" },
+		{ "another", 0, LIST("u64:6004 entry-b entry-a pages-a pages-b"), QEMU_TAKES, 0, "",
+		  "" },
+		{ "only some", 0, LIST("u64:4004 entry-a pages-a"), QEMU_TAKES, 0, "b0:11", "" },
 		{ "one twice", 0, LIST("u64:8004 entry-a entry-a"), QEMU_TAKES, -EINVAL,
 		  "region a is listed twice", "no writer has two regions of one name" },
-		{ "CONTINUE in its word", 0, LIST("u64:6024 entry-a entry-b"), QEMU_TAKES, 0, "",
-		  "" },
+		{ "CONTINUE in its word", 0, LIST("u64:6024 entry-a entry-b pages-a pages-b"),
+		  QEMU_TAKES, 0, "", "" },
 		{ "again, in a later body", 0,
 		  "qemu setup part list zero-a eos foot end eos foot eof", QEMU_TAKES, 0, "a0:0",
 		  "" },
-		{ "again, in the same body", 0, LIST("list zero-a list page-a"), QEMU_TAKES, 0,
-		  "a0:5a", "" },
+		{ "again, in the same body", 0, LIST("list pages-a pages-b list page-a"),
+		  QEMU_TAKES, 0, "a0:5a", "" },
 		{ "a later one resizes again", 0,
 		  "qemu setup part u64:1004 s:b u64:1000 eos foot part u64:3004 s:b u64:3000 eos "
 		  "foot end u64:2002 s:b u8:0 eos foot eof",
@@ -114,7 +116,10 @@ static void ignored_regions(void **unused)
 {
 	static const struct odd_stream rows[] = {
 		{ "well, and others may be anywhere", ODD_IGNORE_SHARED,
-		  IGNORING("u64:1000 eos foot end zero-a"), QEMU_TAKES, 0, "a0:0 i0:11", "" },
+		  IGNORING("u64:1000 eos foot end pages-a zero-a"), QEMU_TAKES, 0, "a0:0 i0:11",
+		  "" },
+		{ "one more at the source, which does not say so", ODD_IGNORE_SHARED,
+		  IGNORING("u64:1000 eos foot end"), QEMU_TAKES, 0, "a0:11 i0:11", "" },
 		{ "elsewhere", ODD_IGNORE_SHARED, IGNORING("u64:2000 eos foot end"), QEMU_REFUSES,
 		  -EINVAL,
 		  "region i is ignored, and lies at guest address 0x1000 here and 0x2000 in the "

@@ -7,7 +7,7 @@
 #include <stdarg.h>
 #include <cmocka.h>
 
-/* A list, then the records in a body of their own. */
+/* A list and all pages, then the records in a body of their own. */
 #define QEMU(records) "qemu setup end " records " eos foot eof"
 #define NATIVE(records) "native setup end " records " eos foot eof"
 
@@ -56,7 +56,8 @@ static void flags(void **unused)
 static void flushes(void **unused)
 {
 	static const struct odd_stream rows[] = {
-		{ "before EOS", 0, "qemu start list u64:200 eos foot end u64:200 eos foot eof",
+		{ "before EOS", 0,
+		  "qemu start list pages-a pages-b u64:200 eos foot end u64:200 eos foot eof",
 		  QEMU_TAKES_FROM(801), 0, "", "" },
 		{ "amid pages", 0, QEMU("zero-a u64:200 u64:1022 u8:0 u64:200 page-a"),
 		  QEMU_TAKES_FROM(801), 0, "a0:5a a1:0", "" },
@@ -81,7 +82,8 @@ static void names(void **unused)
 		  "contains a zero byte", "two spellings of one name" },
 		{ "another that begins like it", 0, QEMU("u64:2 s:aa u8:0"), QEMU_REFUSES, -EINVAL,
 		  "region aa is unknown", "" },
-		{ "CONTINUE with nothing before", 0, QEMU("u64:1022 u8:0"), QEMU_REFUSES, -EINVAL,
+		{ "CONTINUE with nothing before", 0,
+		  "qemu start list eos foot end u64:1022 u8:0 eos foot eof", QEMU_REFUSES, -EINVAL,
 		  "goes on in the region of the one before, and there was none", "" },
 		{ "a list names no region to go on in", 0,
 		  "qemu start list u64:22 u8:0 eos foot end eos foot eof", QEMU_REFUSES, -EINVAL,
@@ -165,6 +167,13 @@ static void content(void **unused)
 		  QEMU_TAKES, -EINVAL,
 		  "region b, offset 0x0: a page of a region that was not listed",
 		  "QEMU trusts its own lengths; a writer lists all that it sends" },
+		{ "pages that never came", ODD_LAX_TAKES,
+		  "qemu start list pages-b eos foot part zero-a eos foot end eos foot eof",
+		  QEMU_TAKES, -ENODATA,
+		  "region a: 3 of its 4 pages never came, the first at offset 0x1000 | a0:0",
+		  "they may have gone over other connections, of which nothing tells" },
+		{ "no pages at all", ODD_LAX_TAKES, "qemu start list eos foot end eos foot eof",
+		  QEMU_TAKES, -ENODATA, "4 of its 4 pages never came | ", "as above" },
 		{ "a page that is cut off", 0, "qemu setup end u64:8 s:a fill:4095*1", QEMU_REFUSES,
 		  -ENODATA, "ended", "" },
 		{ "a body that is cut off", 0, "qemu setup end zero-a u32:0", QEMU_REFUSES,

@@ -30,7 +30,7 @@ TWO_WAY, UUID = 1 << 0, 1 << 9
 # Ignored and read-only regions, which this QEMU does not have.
 OTHER_REGIONS = 1 << 1 | 1 << 2
 CAPABILITIES = {1 << 16: "compress", 1 << 17: "postcopy-ram"}
-PAGE, UNTOUCHED = 4096, 0x11
+PAGE = 4096
 
 
 def qemu_version():
@@ -61,10 +61,9 @@ class Row:
         return self.first <= version < self.end
 
     def contents(self):
-        """(page, byte) of those pages of a that the stream has."""
+        """(page, byte) of pages of a."""
         found = re.findall(r"a(\d+):([0-9a-f]+)", self.pages)
-        return [(int(page), int(value, 16)) for page, value in found
-                if int(value, 16) != UNTOUCHED]
+        return [(int(page), int(value, 16)) for page, value in found]
 
 
 class Qemu:
