@@ -18,10 +18,9 @@ static int peek(struct rs_stream *stream, size_t want, const uint8_t **data, str
 		return rs_error_setf(error, (int)have, "%s", cause.text);
 	}
 	if ((size_t)have < want)
-		return rs_error_setf(error, -ENODATA,
-				     "the stream ended after %llu bytes, inside its header",
-				     (unsigned long long)rs_stream_bytes_read(stream) +
-					 (unsigned long long)have);
+		return rs_error_setf(
+		    error, -ENODATA, "the stream ended after %llu bytes, inside its header",
+		    (unsigned long long)rs_stream_bytes_read(stream) + (unsigned long long)have);
 	return 0;
 }
 

@@ -22,10 +22,14 @@ struct rs_incoming {
 	bool devices;     /* a device section has come */
 	bool opaque;      /* the device state was taken as it stands, to the stream's end */
 	bool return_path; /* QEMU's form: the source opened one */
+	bool recording;   /* QEMU's form: it did, long ago, and nobody listens */
 	bool handed_over;
 	uint64_t start_bytes; /* that others had got from the stream */
 	uint64_t record_at;   /* offset of the record that is being read */
 };
+
+/* QEMU's form, and the parameter lax is on. */
+bool rs_incoming_is_lax(const struct rs_incoming *in);
 
 /* The session's error, for something that the source may not do. */
 int rs_incoming_fail(struct rs_incoming *in, const char *what);

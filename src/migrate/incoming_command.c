@@ -56,10 +56,22 @@ static int answer_ping(struct rs_incoming *in, const struct rs_message *message)
 {
 	if (message->bytes != 4)
 		return rs_incoming_fail(in, "PING without its 4 bytes");
+	if (in->recording)
+		return 0;
 	if (!in->return_path)
 		return rs_incoming_fail(in, "PING without a return path");
 	put_return(in, RS_RETURN_PONG, message->payload, 4);
 	return rs_migration_fail_stream(in->migration);
+}
+
+/* Someone recorded a stream whose source waited for answers, and has had them. */
+static int read_recording(struct rs_incoming *in)
+{
+	if (!rs_incoming_is_lax(in))
+		return rs_incoming_fail(in, "the source opens a return path, and the stream is "
+					    "one-way here (lax reads it as a recording)");
+	in->recording = true;
+	return 0;
 }
 
 static int open_return_path(struct rs_incoming *in, const struct rs_message *message)
@@ -67,8 +79,7 @@ static int open_return_path(struct rs_incoming *in, const struct rs_message *mes
 	if (message->bytes != 0)
 		return rs_incoming_fail(in, "OPEN_RETURN_PATH with a payload");
 	if (!(rs_stream_flags(in->stream) & RS_STREAM_WRITE))
-		return rs_incoming_fail(
-		    in, "the source opens a return path, and the stream is one-way here");
+		return read_recording(in);
 	if (in->return_path)
 		return rs_incoming_fail(in, "the source opens a return path twice");
 	in->return_path = true;

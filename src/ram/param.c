@@ -49,7 +49,8 @@ static const struct rs_param_info param_table[RS_PARAM_COUNT] = {
 			   "Destination: accept streams of QEMU's form that QEMU accepts, though "
 			   "they may be damaged: pages that never came, zero pages with a fill "
 			   "byte, RAM that does not end or goes on behind its end, device state "
-			   "without a description." },
+			   "without a description, recordings of a source that waits for "
+			   "answers." },
 };
 
 const struct rs_param_info *rs_param_next(const struct rs_param_info *previous)

@@ -159,6 +159,22 @@ static void ram_behind_its_end(void **state)
 	assert_int_equal(load(HEADER ONE_PAGE "8:0"), -EINVAL);
 }
 
+static void a_recording(void **state)
+{
+	static const char stream[] =
+	    HEADER "8:8 16:1 16:0 8:8 16:2 16:4 32:7 " PEER_SETUP PEER_PART PEER_END "8:0";
+
+	(void)state;
+	assert_int_equal(load(stream), -EINVAL);
+	check_error("one-way here (lax reads it as a recording)");
+	assert_int_equal(rs_param_set(peer.state, "lax", "on"), 0);
+	assert_int_equal(load(stream), 0);
+	/* What asks for answers without opening a way for them is wrong all the same. */
+	assert_int_equal(load(HEADER "8:8 16:2 16:4 32:7 " PEER_SETUP PEER_PART PEER_END "8:0"),
+			 -EINVAL);
+	check_error("PING without a return path");
+}
+
 static void zero_pages_with_a_fill(void **state)
 {
 	static const char stream[] =
@@ -179,10 +195,10 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		TEST(pages_that_never_came),  TEST(pages_that_never_came_natively),
-		TEST(ignored_at_the_source),  TEST(regions_that_nobody_listed),
-		TEST(ram_that_does_not_end),  TEST(ram_behind_its_end),
-		TEST(zero_pages_with_a_fill),
+		TEST(pages_that_never_came), TEST(pages_that_never_came_natively),
+		TEST(ignored_at_the_source), TEST(regions_that_nobody_listed),
+		TEST(ram_that_does_not_end), TEST(ram_behind_its_end),
+		TEST(a_recording),           TEST(zero_pages_with_a_fill),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
