@@ -150,9 +150,13 @@ int rs_session_fail_with(struct rs_state *state, const struct rs_error *error)
 
 int rs_session_check_stream(struct rs_state *state, struct rs_stream *stream)
 {
-	struct rs_error error = { 0 };
+	struct rs_error error;
 
-	return rs_stream_error(stream, &error) == 0 ? 0 : rs_session_fail_with(state, &error);
+	/* Without the text, most of the time: records are checked one by one. */
+	if (rs_stream_error(stream, NULL) == 0)
+		return 0;
+	rs_stream_error(stream, &error);
+	return rs_session_fail_with(state, &error);
 }
 
 void rs_session_warn(struct rs_state *state, const char *format, ...)

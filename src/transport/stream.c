@@ -108,6 +108,13 @@ int rs_stream_error(const struct rs_stream *stream, struct rs_error *error)
 	struct rs_stream *unlocked = (struct rs_stream *)stream;
 	int code;
 
+	/* Asked after each record. Besides its own price a locked instruction waits until the pages
+	 * that were just copied have reached memory. */
+	if (rs_stream_code(stream) == 0) {
+		if (error != NULL)
+			*error = (struct rs_error){ 0 };
+		return 0;
+	}
 	pthread_mutex_lock(&unlocked->lock);
 	code = stream->error.code;
 	if (error != NULL)

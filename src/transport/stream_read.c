@@ -7,6 +7,7 @@
 
 #include "base/bytes.h"
 #include "base/checked.h"
+#include "codec/page_copy.h"
 #include "transport/stream_buffers.h"
 
 #include <errno.h>
@@ -46,7 +47,7 @@ static size_t take_buffered(struct rs_stream_reader *reader, void *to, size_t by
 	size_t taken = rs_min_u64(bytes, reader->tail - reader->head);
 
 	if (to != NULL)
-		memcpy(to, reader->buffer + reader->head, taken);
+		rs_page_copy(to, reader->buffer + reader->head, taken);
 	reader->head += taken;
 	reader->bytes_got += taken;
 	return taken;
