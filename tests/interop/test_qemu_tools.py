@@ -1,0 +1,191 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""The programs take the guest of a real QEMU, look at it, and give it to another QEMU.
+
+RS_TEST_PROGRAMS is the folder of the programs.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import time
+
+import qemu
+from interop import PATIENCE, Case, digest, main
+
+PROGRAMS = os.environ.get("RS_TEST_PROGRAMS", ".")
+
+
+def program(name, *arguments):
+    return [os.path.join(PROGRAMS, f"ramsync-{name}"), "--json", *map(str, arguments)]
+
+
+class Tools(Case):
+    def start_qemu(self, name, **options):
+        guest = qemu.Qemu(self.folder, name, **options)
+        self.addCleanup(guest.__exit__)
+        return guest
+
+    def source(self, answers=False):
+        """A QEMU whose guest has begun to write."""
+        source = self.start_qemu("source")
+        source.wait_passes(3)
+        if answers:
+            source.want_answers()
+        return source
+
+    def run_tool(self, name, *arguments):
+        ended = subprocess.run(program(name, *arguments), stdin=subprocess.DEVNULL,
+                               capture_output=True, text=True, timeout=PATIENCE, check=False)
+        self.assertEqual(ended.returncode, 0, ended.stderr)
+        return json.loads(ended.stdout)
+
+    def start_tool(self, *words):
+        """A program that listens; returns it and its address."""
+        log = self.path("log")
+        with open(log, "w", encoding="utf-8") as file:
+            tool = subprocess.Popen(program(*words), stdin=subprocess.DEVNULL,
+                                    stdout=subprocess.PIPE, stderr=file, text=True)
+        self.addCleanup(tool.communicate)
+        self.addCleanup(tool.kill)
+        end = time.monotonic() + PATIENCE
+        while time.monotonic() < end and tool.poll() is None:
+            with open(log, encoding="utf-8") as file:
+                said = file.read()
+            if "listening on" in said and said.endswith("\n"):
+                return tool, said.split("listening on ")[1].strip()
+            time.sleep(0.02)
+        with open(log, encoding="utf-8") as file:
+            raise AssertionError(f"{words}: {file.read()}")
+
+    def end_tool(self, tool, code=0):
+        out, _ = tool.communicate(timeout=PATIENCE)
+        with open(self.path("log"), encoding="utf-8") as file:
+            self.assertEqual(tool.returncode, code, file.read())
+        return json.loads(out)
+
+    def receive_into(self, address):
+        return ["recv", "--qemu", "--from", address, "--devices", self.path("devices"),
+                "--save", self.path("saved")]
+
+    def check_saved(self, source):
+        """The source has stopped: what was saved is all that its guest had."""
+        self.assertEqual(digest(self.path("saved/pc.ram")), digest(source.memory))
+        self.assertEqual(os.path.getsize(self.path("saved/pc.ram")), qemu.RAM_BYTES)
+        self.assertGreater(os.path.getsize(self.path("devices")), 10000)
+
+    def check_runs_on(self, source, passes):
+        source.wait_passes(passes + 2)
+        self.assertEqual(source.do("query-status")["status"], "running")
+
+    # ---- ramsync-recv --qemu ---------------------------------------------------------------
+
+    def take(self, address, answers):
+        source = self.source(answers)
+        tool, address = self.start_tool(*self.receive_into(address))
+        found = source.migrate_live(address)
+        self.assertGreaterEqual(found["ram"]["dirty-sync-count"], 3)
+        self.assertEqual(self.end_tool(tool)["result"], "completed")
+        self.check_saved(source)
+
+    def test_take_over_tcp(self):
+        self.take("tcp:127.0.0.1:0", answers=False)
+
+    def test_take_over_tcp_with_answers(self):
+        self.take("tcp:127.0.0.1:0", answers=True)
+
+    def test_take_over_unix(self):
+        self.take(f"unix:{self.path('socket')}", answers=False)
+
+    def test_take_over_unix_with_answers(self):
+        self.take(f"unix:{self.path('socket')}", answers=True)
+
+    def test_take_over_exec(self):
+        source = self.source()
+        command = program(*self.receive_into("fd:0"))
+        source.migrate_live(f"exec:{' '.join(command)} > {self.path('out')}")
+        # QEMU does not wait for the command.
+        end = time.monotonic() + PATIENCE
+        while not os.path.exists(self.path("devices")) and time.monotonic() < end:
+            time.sleep(0.02)
+        self.check_saved(source)
+
+    def test_a_command_cannot_answer(self):
+        """Its standard input is one-way: a QEMU that wants answers is refused, and told why."""
+        source = self.source(answers=True)
+        log = self.path("log")
+        # Its standard output stays what QEMU reads answers from, until it ends.
+        source.do("migrate", uri=f"exec:{' '.join(program(*self.receive_into('fd:0')))} 2> {log}")
+        source.wait_migration(lambda found: found.get("status") == "failed")
+        self.check_runs_on(source, source.passes())
+        with open(log, encoding="utf-8") as file:
+            self.assertIn("return path, and the stream is one-way", file.read())
+        self.assertFalse(os.path.exists(self.path("devices")))
+
+    def test_a_guest_that_cannot_be_stored_runs_on(self):
+        source = self.source(answers=True)
+        tool, address = self.start_tool("recv", "--qemu", "--from", "tcp:127.0.0.1:0",
+                                        "--devices", "/dev/full")
+        source.do("migrate", uri=address)
+        source.wait_migration(lambda found: found.get("status") == "failed")
+        self.assertIn("No space left", self.end_tool(tool, 1)["error"])
+        self.check_runs_on(source, source.passes())
+
+    # ---- ramsync-inspect -------------------------------------------------------------------
+
+    def test_a_guest_that_is_looked_at_runs_on(self):
+        source = self.source(answers=True)
+        tool, address = self.start_tool("inspect", "--extract", self.path("x"), "tcp:127.0.0.1:0")
+        source.do("migrate", uri=address)
+        source.wait_migration(lambda found: found.get("status") == "failed")
+        found = self.end_tool(tool)
+        self.assertTrue(found["whole"])
+        self.assertEqual([command["name"] for command in found["commands"]][:2],
+                         ["OPEN_RETURN_PATH", "PING"])
+        self.assertEqual(os.path.getsize(self.path("x/pc.ram")), qemu.RAM_BYTES)
+        self.check_runs_on(source, source.passes())
+
+    # ---- ramsync-convert -------------------------------------------------------------------
+
+    def check_loads(self, path, source):
+        """Another QEMU loads it, has the same memory, and its guest goes on."""
+        passes = source.passes()
+        with self.start_qemu("destination", incoming=True) as destination:
+            destination.load(path)
+            self.assertEqual(digest(destination.memory), digest(source.memory))
+            self.assertEqual(destination.passes(), passes)
+            destination.do("cont")
+            destination.wait_passes(passes + 3)
+
+    def test_convert_a_live_stream(self):
+        source = self.source()
+        stream, out = self.path("stream"), self.path("out")
+        source.migrate_live(f"exec:gzip -1 > {stream}")
+        converted = self.run_tool("convert", stream, out)
+        # How often the guest was gone over is the machine's affair; once is enough now.
+        found = self.run_tool("inspect", "--extract", self.path("x"), out)
+        self.assertEqual(found["rounds"], 1)
+        self.assertLess(converted["bytes-written"], converted["bytes-read"])
+        self.assertEqual(digest(self.path("x/pc.ram")), digest(source.memory))
+        self.check_loads(out, source)
+
+    def test_convert_from_qemu_itself(self):
+        """Told over the return path, QEMU is done when the file is."""
+        source = self.source(answers=True)
+        out = self.path("out")
+        tool, address = self.start_tool("convert", "tcp:127.0.0.1:0", out)
+        source.migrate_live(address)
+        self.assertTrue(os.path.exists(out))
+        self.assertTrue(self.end_tool(tool)["written"])
+        self.check_loads(out, source)
+
+
+if __name__ == "__main__":
+    REASON = qemu.why_not()
+    if not REASON and not os.path.exists(program("inspect")[0]):
+        REASON = "the programs were not built"
+    if REASON:
+        print(f"SKIP: {REASON}")
+        sys.exit(77)
+    main()
