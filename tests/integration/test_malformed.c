@@ -11,7 +11,8 @@
 static void header(void **unused)
 {
 	static const struct odd_stream rows[] = {
-		{ "well", 0, "qemu ram eof", QEMU_TAKES, 0, "a0:0 a1:11", "" },
+		{ "well, without a description", 0, "qemu ram eof", QEMU_TAKES, 0, "a0:0 a1:11",
+		  "" },
 		{ "nothing at all", 0, "", QEMU_REFUSES, -ENODATA, "ended after 0 bytes", "" },
 		{ "no migration", 0, "t:GET u8:20 u32:3", QEMU_REFUSES, -EINVAL,
 		  "not a migration stream", "" },
@@ -210,7 +211,6 @@ static void endings(void **unused)
 		  0, "", "" },
 		{ "less than a description", 0, "qemu ram qemu-device eof u8:6 u16:0", QEMU_TAKES,
 		  0, "", "" },
-		{ "no description", 0, "qemu ram eof", QEMU_TAKES, 0, "", "" },
 		{ "no description, and it alone tells where devices end",
 		  ODD_OPAQUE | ODD_LAX_TAKES, "qemu ram qemu-device eof", QEMU_TAKES, -ENODATA,
 		  "no description of the devices tells that they are whole | a0:0",
