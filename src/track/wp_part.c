@@ -233,26 +233,67 @@ static int take_blocks(const struct rs_wp_pass *pass, struct rs_wp_part *part, u
 	return 0;
 }
 
-static int scan_sparse_file(const struct rs_wp_pass *pass, struct rs_wp_part *part, uintptr_t start,
-			    uintptr_t end)
+/* Take the blocks around [start, end), which has data, and move *position behind them. */
+static int take_around(const struct rs_wp_pass *pass, struct rs_wp_part *part, uintptr_t start,
+		       uintptr_t end, uintptr_t *position)
+{
+	uint64_t first = block_of(pass->memory, part, start);
+	uint64_t last = block_of(pass->memory, part, end - 1);
+
+	*position = blocks_end(pass->memory, part, last + 1);
+	return take_blocks(pass, part, first, last + 1);
+}
+
+/* [*position, end) is not in the page table, but may be in the file. */
+static int scan_unmapped(const struct rs_wp_pass *pass, struct rs_wp_part *part,
+			 uintptr_t *position, uintptr_t end)
 {
 	const struct rs_backing_file *file = &pass->memory->file;
 	uintptr_t shift = (uintptr_t)part->file_offset - part->start;
 
-	while (start < end) {
-		uint64_t data = rs_backing_file_find_data(file, start + shift, end + shift);
+	while (*position < end) {
+		uint64_t data = rs_backing_file_find_data(file, *position + shift, end + shift);
 
 		if (data >= end + shift)
-			return 0;
+			break;
 		uint64_t hole = rs_backing_file_find_hole(file, data, end + shift);
-		uint64_t first = block_of(pass->memory, part, (uintptr_t)data - shift);
-		uint64_t last =
-		    block_of(pass->memory, part, (uintptr_t)rs_max_u64(hole, data + 1) - 1 - shift);
-		int result = take_blocks(pass, part, first, last + 1);
+		int result = take_around(pass, part, (uintptr_t)data - shift,
+					 (uintptr_t)rs_max_u64(hole, data + 1) - shift, position);
 
 		if (result < 0)
 			return result;
-		start = blocks_end(pass->memory, part, last + 1);
+	}
+	*position = rs_max_u64(*position, end);
+	return 0;
+}
+
+/*
+ * What is in the page table is in the file, and the page table is asked many times as fast: the
+ * file looks at each of its pages until it finds a hole.
+ */
+static int scan_sparse_file(const struct rs_wp_pass *pass, struct rs_wp_part *part, uintptr_t start,
+			    uintptr_t end)
+{
+	static const struct rs_pagemap_query present_query = { .anyof = PAGE_IS_PRESENT };
+	const uint64_t block_bytes = pass->memory->block_bytes;
+
+	while (start < end) {
+		uintptr_t scanned = start;
+		uintptr_t stop =
+		    rs_align_down(start + rs_max_u64(CALL_BYTES, block_bytes), block_bytes);
+		struct page_region present;
+		int count = rs_pagemap_scan(pass->memory->pagemap, &present_query, &scanned,
+					    rs_min_u64(stop, end), &present, 1);
+
+		if (count < 0)
+			return fail_scan(pass, count, start);
+		int result = scan_unmapped(pass, part, &start,
+					   count > 0 ? (uintptr_t)present.start : scanned);
+
+		if (result == 0 && count > 0 && start < present.end)
+			result = take_around(pass, part, start, (uintptr_t)present.end, &start);
+		if (result < 0)
+			return result;
 	}
 	return 0;
 }
