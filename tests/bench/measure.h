@@ -14,7 +14,7 @@
 
 #define MEASURE_HUGE_BYTES ((size_t)2 << 20)
 
-static inline void measure_die(const char *what)
+__attribute__((noreturn)) static inline void measure_die(const char *what)
 {
 	perror(what);
 	exit(1);
