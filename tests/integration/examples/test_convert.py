@@ -5,6 +5,7 @@
 import os
 import subprocess
 
+from fake_qemu import SHUT, FakeQemu, answer
 from programs import COMPLETED, CONVERT, FAILED, FAST, INSPECT, Case, Program, main, sender
 from streams import (EXPECTED, MACHINE, PAGE, digest, filled, fixture, header, page, stream, tail,
                      unpacked, zero)
@@ -145,6 +146,17 @@ class Convert(Case):
             packed = bytearray(file.read())
         packed[-6] ^= 1
         self.check_refused(self.write("in", packed), "gzip: damaged")
+
+    def test_a_source_hears_when_it_is_written(self):
+        for target, told in (self.path("out"), 0), ("/dev/full", 1):
+            convert = self.start(Program([CONVERT, "tcp:127.0.0.1:0", target]))
+            source = FakeQemu(convert.address())
+            self.addCleanup(source.close)
+            self.assertEqual(source.send_with_answers(stream(REGIONS, RECORDS)),
+                             answer(SHUT, told))
+            # Whoever was told so finds it in its place.
+            self.assertTrue(os.path.exists(self.path("out")))
+            convert.end(FAILED if told else COMPLETED)
 
     def test_native_is_refused(self):
         self.start(sender(f"file:{self.path('in')}", *FAST)).end(COMPLETED)

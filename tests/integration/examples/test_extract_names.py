@@ -7,7 +7,7 @@ import stat
 import subprocess
 
 from programs import COMPLETED, FAILED, INSPECT, Case, Program, main
-from streams import PAGE, filled, page, stream
+from streams import PAGE, filled, page, stream, zero
 
 NAMES = {
     "../x": "..%2Fx",
@@ -21,6 +21,7 @@ NAMES = {
     "~": "~",
     "-rf": "-rf",
     "a b\n": "a b\n",
+    "\"quoted\" \\ ü": "\"quoted\" \\ ü",
     "\x1b[2J": "\x1b[2J",
     "n" * 255: "n" * 255,
 }
@@ -33,11 +34,8 @@ class ExtractNames(Case):
         self.directory = self.path("a/x")
 
     def extract(self, names, code=COMPLETED, directory=None):
-        regions = {name: PAGE for name in names}
-        records = b"".join(page(0, name, filled(1 + i)) for i, name in enumerate(names))
-        path = self.path("stream")
-        with open(path, "wb") as file:
-            file.write(stream(regions, records))
+        path = self.write({name: PAGE for name in names},
+                          b"".join(page(0, name, filled(1 + i)) for i, name in enumerate(names)))
         return self.start(Program([INSPECT, "--json", "--extract", directory or self.directory,
                                    path])).end(code)
 
@@ -110,23 +108,47 @@ class ExtractNames(Case):
         ended = self.extract(["ram"], code=FAILED, directory="/dev/null")
         self.assertIn("Not a directory", ended.json["error"])
 
-    def test_a_full_disk(self):
-        """All or nothing, and nothing stays behind."""
-        os.mkdir(self.directory)
-        path = self.path("stream")
-        with open(path, "wb") as file:
-            file.write(stream({"small": PAGE, "large": 32 * PAGE}, page(0, "small", filled(1)) +
-                              b"".join(page(i * PAGE, "large", filled(1)) for i in range(32))))
-        script = (f"mount -t tmpfs -o size=64K none {self.directory} && cd {self.directory} && "
-                  f"{{ {INSPECT} --extract . {path}; echo code $?; ls -A; }}")
-        words = ["unshare", "-m", "sh", "-c", script]
+    def in_namespace(self, *commands):
+        """Shell commands where something else is mounted; skips where nothing can be."""
         probe = subprocess.run(["unshare", "-m", "mount", "-t", "tmpfs", "none", self.directory],
                                capture_output=True, check=False)
         if probe.returncode:
             self.skipTest("no file system can be mounted here")
-        ended = subprocess.run(words, capture_output=True, text=True, check=False)
+        return subprocess.run(["unshare", "-m", "sh", "-c", " && ".join(commands)],
+                              capture_output=True, text=True, check=False)
+
+    def write(self, regions, records):
+        path = self.path("stream")
+        with open(path, "wb") as file:
+            file.write(stream(regions, records))
+        return path
+
+    def test_a_full_disk(self):
+        """All or nothing, and nothing stays behind."""
+        os.mkdir(self.directory)
+        path = self.write({"small": PAGE, "large": 32 * PAGE}, page(0, "small", filled(1)) +
+                          b"".join(page(i * PAGE, "large", filled(1)) for i in range(32)))
+        ended = self.in_namespace(f"mount -t tmpfs -o size=64K none {self.directory}",
+                                  f"cd {self.directory}",
+                                  f"{{ {INSPECT} --extract . {path}; echo code $?; ls -A; }}")
         self.assertIn("No space left on device", ended.stderr)
         self.assertEqual(ended.stdout.split("code ")[1], "1\n")
+
+    def test_without_files_without_names(self):
+        """Where /proc is missing they cannot be given one; so they have one from the beginning."""
+        os.mkdir(self.directory)
+        path = self.write({"ram": 2 * PAGE}, page(0, "ram", filled(1)) + zero(PAGE, "ram"))
+        ended = self.in_namespace("mount -t tmpfs none /proc",
+                                  f"{INSPECT} --extract {self.directory} {path}")
+        self.assertEqual(ended.returncode, 0, ended.stderr)
+        self.assertEqual(self.files(), ["ram"])
+        self.assertEqual(self.content("ram"), filled(1) + bytes(PAGE))
+        os.unlink(self.path("a/x/ram"))
+        os.mkdir(self.path("a/x/ram"))
+        ended = self.in_namespace("mount -t tmpfs none /proc",
+                                  f"{INSPECT} --extract {self.directory} {path}")
+        self.assertEqual(ended.returncode, 1)
+        self.assertEqual(self.files(), ["ram"])
 
 
 if __name__ == "__main__":

@@ -88,6 +88,15 @@ class Inspect(Case):
         self.assertLessEqual(ram.st_blocks * 512, full + (64 << 10))
         self.assertGreater(ram.st_size, 8 * full)
 
+    def test_files_are_sparse_where_memory_became_zero(self):
+        pages = range(64)
+        records = b"".join(page(i * PAGE, "ram", filled(1)) for i in pages)
+        records += b"".join(zero(i * PAGE, "ram") for i in pages if i != 40)
+        self.look(stream({"ram": 64 * PAGE}, records), "--extract", self.path("x"))
+        self.assertLessEqual(os.stat(self.path("x/ram")).st_blocks * 512, 2 * PAGE)
+        with open(self.path("x/ram"), "rb") as file:
+            self.assertEqual(file.read(), bytes(40 * PAGE) + filled(1) + bytes(23 * PAGE))
+
     # ---- streams made by hand --------------------------------------------------------------
 
     def test_everything_has_its_place(self):

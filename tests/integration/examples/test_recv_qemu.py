@@ -3,49 +3,15 @@
 """ramsync-recv --qemu: a guest of QEMU's into files, and what its source is told."""
 
 import os
-import socket
 
+from fake_qemu import OPEN_RETURN_PATH, SHUT, FakeQemu, answer
 from programs import COMPLETED, FAILED, FAST, RECV, Case, Program, main, sender
 from streams import (EXPECTED, PAGE, command, digest, filled, fixture, header, page, stream, tail,
-                     u16, u32, unpacked, zero)
+                     unpacked, zero)
 
-OPEN_RETURN_PATH, PING, SHUT, PONG = 1, 2, 1, 2
 REGIONS = {"ram": 3 * PAGE, "rom": PAGE}
 RAM = page(0, "ram", filled(1)) + zero(PAGE, "ram") + page(2 * PAGE, "ram", filled(2))
 RECORDS = RAM + page(0, "rom", filled(3))
-
-
-def answer(number, value):
-    return u16(number) + u16(4) + u32(value)
-
-
-class FakeQemu:
-    """The source's end of a socket."""
-
-    def __init__(self, address):
-        kind, where = address.split(":", 1)
-        if kind == "tcp":
-            host, port = where.rsplit(":", 1)
-            self.socket = socket.create_connection((host, int(port)), timeout=240)
-        else:
-            self.socket = socket.socket(socket.AF_UNIX)
-            self.socket.settimeout(240)
-            self.socket.connect(where)
-
-    def send(self, data):
-        self.socket.sendall(data)
-
-    def read(self, count):
-        data = b""
-        while len(data) < count:
-            more = self.socket.recv(count - len(data))
-            if not more:
-                break
-            data += more
-        return data
-
-    def close(self):
-        self.socket.close()
 
 
 class RecvQemu(Case):
@@ -64,14 +30,6 @@ class RecvQemu(Case):
     def read(self, name):
         with open(self.path(name), "rb") as file:
             return file.read()
-
-    def send_with_answers(self, source, data):
-        """As a QEMU with a return path does: it asks first, and waits for SHUT at the end."""
-        head = len(header())
-        source.send(data[:head] + command(OPEN_RETURN_PATH) + command(PING, u32(1)))
-        self.assertEqual(source.read(8), answer(PONG, 1))
-        source.send(data[head:])
-        return source.read(8)
 
     def check_saved(self, name="plain"):
         for region, expected in EXPECTED[name]["regions"].items():
@@ -105,7 +63,7 @@ class RecvQemu(Case):
             with self.subTest(address):
                 recv = self.receive(address)
                 source = self.connect(recv)
-                self.assertEqual(self.send_with_answers(source, unpacked("live")), answer(SHUT, 0))
+                self.assertEqual(source.send_with_answers(unpacked("live")), answer(SHUT, 0))
                 # Whoever was told so finds everything in its place.
                 self.check_saved("live")
                 source.close()
@@ -132,7 +90,7 @@ class RecvQemu(Case):
     def check_refused(self, recv, data, *texts):
         """The source hears of it, and keeps its guest."""
         source = self.connect(recv)
-        self.assertEqual(self.send_with_answers(source, data), answer(SHUT, 1))
+        self.assertEqual(source.send_with_answers(data), answer(SHUT, 1))
         recv.end(FAILED)
         for text in texts:
             self.assertIn(text, recv.json["error"])
@@ -192,7 +150,7 @@ class RecvQemu(Case):
     def test_device_state_may_be_unwanted(self):
         recv = self.receive("tcp:127.0.0.1:0", devices="/dev/null", save=False)
         source = self.connect(recv)
-        self.assertEqual(self.send_with_answers(source, stream(REGIONS, RECORDS)), answer(SHUT, 0))
+        self.assertEqual(source.send_with_answers(stream(REGIONS, RECORDS)), answer(SHUT, 0))
         recv.end(COMPLETED)
         self.assertEqual(os.listdir(self.folder), [])
 
