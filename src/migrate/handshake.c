@@ -48,21 +48,28 @@ static int check_uuid(struct rs_state *state, const struct rs_header *header)
 			       there, here);
 }
 
+static int check_capabilities(struct rs_state *state, const struct rs_header *header)
+{
+	bool ignore_shared = rs_state_ignores_shared(state);
+	const char *lacking = header->mapped_ram ? "mapped-ram" : header->unknown;
+
+	if (lacking[0] != '\0')
+		return rs_session_fail(state, -EOPNOTSUPP,
+				       "the stream has the capability %s, which is not supported",
+				       lacking);
+	if (header->ignore_shared == ignore_shared)
+		return 0;
+	return rs_session_fail(state, -EINVAL, "x-ignore-shared is %s in the stream and %s here",
+			       header->ignore_shared ? "on" : "off", ignore_shared ? "on" : "off");
+}
+
 /* Whether the header fits this end. */
 static int check_header(struct rs_state *state, const struct rs_header *header)
 {
-	bool ignore_shared = rs_state_ignores_shared(state);
 	int result = check_pages(state, header);
 
-	if (result == 0 && header->mapped_ram)
-		result = rs_session_fail(state, -EOPNOTSUPP,
-					 "the stream has the capability mapped-ram, which is not "
-					 "supported");
-	if (result == 0 && header->ignore_shared != ignore_shared)
-		result = rs_session_fail(state, -EINVAL,
-					 "x-ignore-shared is %s in the stream and %s here",
-					 header->ignore_shared ? "on" : "off",
-					 ignore_shared ? "on" : "off");
+	if (result == 0)
+		result = check_capabilities(state, header);
 	return result != 0 ? result : check_uuid(state, header);
 }
 

@@ -97,6 +97,17 @@ static int take_name(struct rs_reader *reader, char name[256], const char *what,
 	return 0;
 }
 
+/* Only those are listed which a reader must have. */
+static void note_capability(struct rs_header *header, const char name[256])
+{
+	if (strcmp(name, IGNORE_SHARED_NAME) == 0)
+		header->ignore_shared = true;
+	else if (strcmp(name, MAPPED_RAM_NAME) == 0)
+		header->mapped_ram = true;
+	else if (header->unknown[0] == '\0')
+		strcpy(header->unknown, name);
+}
+
 static int take_capabilities(struct rs_reader *reader, struct rs_header *header,
 			     struct rs_error *error)
 {
@@ -109,8 +120,8 @@ static int take_capabilities(struct rs_reader *reader, struct rs_header *header,
 				     count);
 	for (uint32_t i = 0; result == 0 && reader->need == 0 && i < count; i++) {
 		result = take_name(reader, name, "capability", error);
-		header->ignore_shared |= strcmp(name, IGNORE_SHARED_NAME) == 0;
-		header->mapped_ram |= strcmp(name, MAPPED_RAM_NAME) == 0;
+		if (result == 0 && reader->need == 0)
+			note_capability(header, name);
 	}
 	return result;
 }

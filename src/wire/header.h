@@ -18,6 +18,7 @@ struct rs_header {
 	uint32_t page_bits; /* log2 of the target page size; RS_PLAIN_PAGE_BITS if absent */
 	bool ignore_shared;
 	bool mapped_ram;
+	char unknown[256]; /* the first other capability, or "" */
 	bool has_uuid;
 	uint8_t uuid[RS_UUID_BYTES];
 };

@@ -100,15 +100,19 @@ static void subsections(void **unused)
 static void capabilities(void **unused)
 {
 	static const struct odd_stream rows[] = {
-		{ "that do not matter", 0, "qemu " CAPABILITIES "u32:2 s:xbzrle s:events ram eof",
-		  QEMU_TAKES, 0, "", "" },
+		{ "of QEMU's that no QEMU lists", 0,
+		  "qemu " CAPABILITIES "u32:2 s:xbzrle s:events ram eof", QEMU_TAKES, -EOPNOTSUPP,
+		  "the stream has the capability xbzrle, which is not supported",
+		  "only what a reader must have is listed" },
+		{ "one that nobody knows", 0, "qemu " CAPABILITIES "u32:1 s:new ram eof",
+		  QEMU_REFUSES, -EOPNOTSUPP, "the stream has the capability new", "" },
 		{ "x-ignore-shared only there", 0,
 		  "qemu " CAPABILITIES "u32:1 s:x-ignore-shared ram eof", QEMU_REFUSES, -EINVAL,
 		  "x-ignore-shared is on in the stream and off here", "" },
 		{ "x-ignore-shared only here", ODD_IGNORE_SHARED, "qemu ram eof", QEMU_REFUSES,
 		  -EINVAL, "x-ignore-shared is off in the stream and on here", "" },
-		{ "a list, without x-ignore-shared", ODD_IGNORE_SHARED,
-		  "qemu " CAPABILITIES "u32:1 s:xbzrle ram eof", QEMU_REFUSES, -EINVAL,
+		{ "an empty list", ODD_IGNORE_SHARED,
+		  "qemu " CAPABILITIES "u32:0 ram eof", QEMU_REFUSES, -EINVAL,
 		  "x-ignore-shared is off in the stream and on here", "" },
 		{ "mapped-ram", 0, "qemu " CAPABILITIES "u32:1 s:mapped-ram ram eof", QEMU_REFUSES,
 		  -EOPNOTSUPP, "mapped-ram", "" },

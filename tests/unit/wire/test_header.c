@@ -105,6 +105,7 @@ static void capabilities(void **state)
 	assert_true(
 	    parse_text(BASE CAPABILITIES "32:2 s:multifd s:mapped-ram 8:0", &header, &error) > 0);
 	assert_true(header.mapped_ram && !header.ignore_shared);
+	assert_string_equal(header.unknown, "multifd");
 	assert_true(parse_text(BASE CAPABILITIES "32:0 8:0", &header, &error) > 0);
 }
 
