@@ -52,6 +52,7 @@ static void free_region(struct census_region *region)
 	free(region);
 }
 
+/* Its pages are counted from the first of them on: its length is only a claim as yet. */
 static struct census_region *new_region(const struct census *census,
 					const struct rs_observation *seen)
 {
@@ -63,8 +64,7 @@ static struct census_region *new_region(const struct census *census,
 	region->index = census->regions;
 	region->bytes = seen->bytes;
 	region->address = seen->address;
-	region->came = calloc(seen->bytes / census->page_bytes / 64 + 1, sizeof(*region->came));
-	if (region->name && region->came)
+	if (region->name)
 		return region;
 	free_region(region);
 	return NULL;
@@ -110,8 +110,14 @@ static void count(struct census_count *count, const struct census *census,
 	count->stream_bytes += seen->stream_bytes;
 }
 
-static void mark_pages(struct census_region *region, uint64_t first, uint64_t pages)
+static void mark_pages(struct census *census, struct census_region *region, uint64_t first,
+		       uint64_t pages)
 {
+	if (!region->came)
+		region->came = calloc(census_pages(census, region) / 64 + 1, sizeof(*region->came));
+	census->out_of_memory |= !region->came;
+	if (!region->came)
+		return;
 	for (uint64_t page = first; page < first + pages; page++) {
 		uint64_t bit = 1ull << page % 64;
 
@@ -140,7 +146,8 @@ static void see_pages(struct census *census, const struct rs_observation *seen)
 		return; /* the library refuses it */
 	census->rounds += begins_round(census, region, seen->address);
 	count(&region->kind[seen->number], census, seen, true);
-	mark_pages(region, seen->address / census->page_bytes, seen->bytes / census->page_bytes);
+	mark_pages(census, region, seen->address / census->page_bytes,
+		   seen->bytes / census->page_bytes);
 	census->last = region;
 	census->last_address = seen->address;
 	census->last_bytes = seen->bytes;
@@ -165,7 +172,7 @@ void census_drop_broken(struct census *census)
 	uint64_t first = census->last_address / census->page_bytes;
 	uint64_t end = first + census->last_bytes / census->page_bytes;
 
-	if (!region)
+	if (!region || !region->came)
 		return;
 	for (uint64_t page = first; page < end; page++) {
 		uint64_t bit = 1ull << page % 64;

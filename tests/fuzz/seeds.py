@@ -6,6 +6,7 @@ fuzzer would be long in finding. Searching starts from them; what it finds lies 
 usage: seeds.py CORPUS    (a directory with one directory for each target)
 """
 
+import gzip
 import os
 import struct
 import sys
@@ -232,6 +233,32 @@ def return_path_seeds():
     yield "failed-and-runs", u8(2) + accept + message(RUNNING)
 
 
+def program_seeds():
+    """Streams as outer_seeds() has them, with other options; device state is described here."""
+    text = b'{"page_size": 4096, "devices": []}'
+    end = QEMU_DEVICE + u8(0) + u8(6) + u32(len(text)) + text
+    qemu = header(b"pc-i440fx-7.2")
+    uuid = header(b"pc", subsection(b"configuration/uuid", SESSION))
+    one_way = header(b"ramsync") + command(OFFER, features(two_way=False)) + ram()
+    capability = subsection(b"configuration/capabilities", u32(1) + name(b"x-ignore-shared"))
+    ignored = (header(b"pc", capability) +
+               section(1, block_list((b"a", 2 * PAGE), (b"b", PAGE), address=0x1000) + END) +
+               section(3, zeros(b"a", 2) + END))
+    odd = b"".join(section(1, block_list(*((text, PAGE) for text in names)) + END) +
+                   section(3, b"".join(page(0, text) for text in names) + END)
+                   for names in [(b"..", b".", b"../x", b"/a", b"%2F", b"n" * 255)])
+    for option in range(16):
+        for title, data in {
+                "qemu": qemu + ram() + end, "uuid": uuid + ram() + end, "ignored": ignored + end,
+                "no-end": qemu + ram() + QEMU_DEVICE + u8(0), "cut": qemu + ram()[:-9],
+                "native": one_way + DEVICE + u8(0), "names": qemu + odd + end,
+                "gzip": gzip.compress(qemu + ram() + end, mtime=0),
+                "gzip-cut": gzip.compress(qemu + ram() + end, mtime=0)[:-9],
+                "missing": qemu + section(1, block_list((b"a", PAGE)) + END) + section(3, END) + end,
+        }.items():
+            yield f"{title}-{option}", u8(option) + data
+
+
 # ---- small things ----------------------------------------------------------------------------
 
 
@@ -260,7 +287,7 @@ def address_seeds():
 def main():
     for target, seeds in (("outer", outer_seeds()), ("ram_body", ram_seeds()),
                           ("record", record_seeds()), ("return_path", return_path_seeds()),
-                          ("frame", frame_seeds()), ("address", address_seeds())):
+                          ("frame", frame_seeds()), ("programs", program_seeds()), ("address", address_seeds())):
         directory = os.path.join(sys.argv[1], target)
         os.makedirs(directory, exist_ok=True)
         for title, data in seeds:
