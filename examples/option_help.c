@@ -40,7 +40,8 @@ static const struct program_row programs[] = {
 	  "Check a migration stream of QEMU or of this library, show what stands in it, and get "
 	  "the "
 	  "guest's memory out of it. " INPUT_FORMS
-	  "The guest is never taken over: a source that waits for an answer is told to keep it.",
+	  "The guest is never taken over: a source that waits for an answer is told to keep it. (A "
+	  "QEMU without a return path waits for none, and stops its guest.)",
 	  "  0   the stream is whole\n"
 	  "  1   it is damaged or of a kind that is not supported, or something could\n"
 	  "      not be read or written\n" },

@@ -107,12 +107,13 @@ const struct option_row option_table[OPTION_COUNT] = {
 			      "guest runs at the other: reconnect (to the same address, for 10 "
 			      "seconds), run (it runs here: make sure that it does not run "
 			      "there), discard (it runs there), or exit. Default reconnect." },
-	[OPTION_JSON] = { "json", NULL, ALL,
-			  "At the end, print everything as one JSON object on standard output. "
-			  "Times "
-			  "in it, began-at and ended-at, are seconds of CLOCK_MONOTONIC, which all "
-			  "programs of one machine share; cpu-seconds is what all threads of the "
-			  "program used in between." },
+	[OPTION_JSON] = { "json", NULL, BOTH,
+			  "At the end, print the result and all statistics as one JSON object on "
+			  "standard output. Its began-at and ended-at are seconds of "
+			  "CLOCK_MONOTONIC, which both programs share on one machine; cpu-seconds "
+			  "is what all threads of the program used in between." },
+	[OPTION_JSON_REPORT] = { "json", NULL, PROGRAM_INSPECT | PROGRAM_CONVERT,
+				 "Print the report as one JSON object." },
 	[OPTION_PROGRESS] = { "progress", NULL, BOTH,
 			      "Show the progress on standard error, terminal or not. Default: on a "
 			      "terminal." },

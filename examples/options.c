@@ -136,6 +136,7 @@ static void read_option(struct options *options, enum option_id id,
 		options->verify = true;
 		break;
 	case OPTION_JSON:
+	case OPTION_JSON_REPORT:
 		options->json = true;
 		break;
 	case OPTION_PROGRESS:

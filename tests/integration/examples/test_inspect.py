@@ -150,6 +150,16 @@ class Inspect(Case):
         self.assertEqual([region["pages-missing"] for region in found["regions"]], [2, 0])
         self.assertEqual(self.look(data, "--lax", "on")["regions"][0]["pages-missing"], 2)
 
+    def test_a_recording_of_a_source_that_wanted_answers(self):
+        whole = stream(REGIONS, RECORDS)
+        head = len(header())
+        data = whole[:head] + command(1) + command(2, b"\0\0\0\1") + whole[head:]
+        self.assertIn("return path", self.look(data, code=FAILED)["error"])
+        found = self.look(data, "--lax", "on")
+        self.assertEqual(found["commands"],
+                         [{"offset": head, "number": 1, "name": "OPEN_RETURN_PATH"},
+                          {"offset": head + 5, "number": 2, "name": "PING"}])
+
     def test_lax(self):
         data = stream(REGIONS, RECORDS, behind=DEVICE + b"\0")
         self.assertIn("description", self.look(data, code=FAILED)["error"])
