@@ -56,11 +56,8 @@ static void vm_event(void *opaque, const struct rs_event *event)
 {
 	const struct capture *capture = opaque;
 
-	if (event->type != RS_EVENT_WARNING)
-		return;
-	fprintf(stderr, "%s: warning: ", capture->options->program_name);
-	utf8_print(stderr, event->text);
-	fprintf(stderr, "\n");
+	if (event->type == RS_EVENT_WARNING)
+		utf8_report(capture->options->program_name, "warning", event->text);
 }
 
 static const struct rs_vm_ops vm_ops = {

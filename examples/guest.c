@@ -3,6 +3,7 @@
 #include "device.h"
 #include "fail.h"
 #include "qemu_guest.h"
+#include "utf8.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -72,7 +73,7 @@ void guest_event(void *opaque, const struct rs_event *event)
 	const struct guest *guest = opaque;
 
 	if (event->type == RS_EVENT_WARNING)
-		fprintf(stderr, "%s: warning: %s\n", guest->program, event->text);
+		utf8_report(guest->program, "warning", event->text);
 }
 
 const struct rs_vm_ops guest_vm_ops = {

@@ -158,11 +158,8 @@ static void report(const struct conversion *conversion)
 	/* Standard output may be where the stream goes. */
 	FILE *out = strcmp(conversion->options->output, "-") ? stdout : stderr;
 
-	if (conversion->error.code) {
-		fprintf(stderr, "%s: ", conversion->options->program_name);
-		utf8_print(stderr, conversion->error.text);
-		fprintf(stderr, "\n");
-	}
+	if (conversion->error.code)
+		utf8_report(conversion->options->program_name, NULL, conversion->error.text);
 	if (conversion->options->json)
 		print_json(conversion, out);
 	else

@@ -65,10 +65,10 @@ static void extract(struct inspection *inspection)
 					  inspection, &error);
 	if (inspection->saved)
 		return;
-	fprintf(stderr, "%s: --extract: ", options->program_name);
-	utf8_print(stderr, error.text);
-	fprintf(stderr, "\n");
-	fail(&inspection->error, error.code, "%s", error.text);
+	/* With --keep-going it is not the first thing that went wrong, which is told at the end. */
+	if (inspection->error.code)
+		utf8_report(options->program_name, "--extract", error.text);
+	fail(&inspection->error, error.code, "--extract: %s", error.text);
 }
 
 static void check_region(struct inspection *inspection)
@@ -146,6 +146,22 @@ static void inspect(struct inspection *inspection)
 	extract(inspection);
 }
 
+static void print_place(const struct census *census)
+{
+	fprintf(stderr, "at byte %" PRIu64, census->failure_offset);
+	if (census->in_section) {
+		fprintf(stderr, ", in section ");
+		utf8_print(stderr, census->section.name ? census->section.name : "");
+		fprintf(stderr, " from byte %" PRIu64, census->section.offset);
+	}
+	if (census->broken) {
+		fprintf(stderr, ", in region ");
+		utf8_print(stderr, census->broken->name);
+		fprintf(stderr, " at offset 0x%" PRIx64, census->last_address);
+	}
+	fprintf(stderr, ": ");
+}
+
 /* Where it is damaged; the library's sentence says of what kind the damage is. */
 static void print_failure(const struct inspection *inspection)
 {
@@ -154,17 +170,8 @@ static void print_failure(const struct inspection *inspection)
 	if (!inspection->error.code)
 		return;
 	fprintf(stderr, "%s: ", inspection->options->program_name);
-	if (census->failed && !inspection->complete) {
-		fprintf(stderr, "at byte %" PRIu64, census->failure_offset);
-		if (census->in_section)
-			fprintf(stderr, ", in section %s from byte %" PRIu64,
-				census->section.name ? census->section.name : "",
-				census->section.offset);
-		if (census->broken)
-			fprintf(stderr, ", in region %s at offset 0x%" PRIx64, census->broken->name,
-				census->last_address);
-		fprintf(stderr, ": ");
-	}
+	if (census->failed && !inspection->complete)
+		print_place(census);
 	utf8_print(stderr, inspection->error.text);
 	fprintf(stderr, "\n");
 }

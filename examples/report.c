@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "report.h"
 #include "json.h"
+#include "utf8.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -137,8 +138,8 @@ void report_result(const struct options *options, const struct guest *guest,
 		   const struct result *result)
 {
 	if (result->code != EXIT_HANDED_OVER)
-		fprintf(stderr, "%s: %s: %s\n", options->program_name,
-			report_result_name(result->code), result->error.text);
+		utf8_report(options->program_name, report_result_name(result->code),
+			    result->error.text);
 	if (options->json)
 		print_json(options, guest, result);
 	else

@@ -59,3 +59,10 @@ void utf8_print(FILE *out, const char *text)
 		}
 	}
 }
+
+void utf8_report(const char *program, const char *what, const char *text)
+{
+	fprintf(stderr, "%s: %s%s", program, what ? what : "", what ? ": " : "");
+	utf8_print(stderr, text);
+	fputc('\n', stderr);
+}

@@ -13,4 +13,7 @@ size_t utf8_printable(const char *text);
 /* Print @text for people; what is not printable as \xNN, so that no terminal obeys it. */
 void utf8_print(FILE *out, const char *text);
 
+/* "@program: @what: @text" as a line on standard error, without @what if that is NULL. */
+void utf8_report(const char *program, const char *what, const char *text);
+
 #endif

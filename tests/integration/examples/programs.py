@@ -92,6 +92,17 @@ class Program:
             line = self.stderr.split("listening on ", 1)[1]
         return line.split("\n", 1)[0]
 
+    def opened(self, folder):
+        """Has it opened a file in a folder, one without a name included?"""
+        fds = f"/proc/{self.process.pid}/fd"
+        if self.process.poll() is not None:
+            raise AssertionError(f"{self.arguments}: ended: {self.stderr}")
+        try:
+            return any(os.readlink(os.path.join(fds, fd)).startswith(folder + "/")
+                       for fd in os.listdir(fds))
+        except FileNotFoundError:
+            return False  # one was closed meanwhile
+
     def end(self, code=None):
         """Wait for the end, and check the exit code."""
         self.process.wait(PATIENCE)

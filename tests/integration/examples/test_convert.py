@@ -3,11 +3,13 @@
 """ramsync-convert: the same guest, written anew."""
 
 import os
+import signal
 import subprocess
+import time
 
 from fake_qemu import SHUT, FakeQemu, answer
 from programs import COMPLETED, CONVERT, FAILED, FAST, INSPECT, Case, Program, main, sender
-from streams import (EXPECTED, MACHINE, PAGE, digest, filled, fixture, header, page, stream, tail,
+from streams import (DEVICE, EXPECTED, MACHINE, PAGE, digest, filled, fixture, header, page, stream, tail,
                      unpacked, zero)
 
 REGIONS = {"ram": 3 * PAGE, "rom": PAGE}
@@ -146,6 +148,28 @@ class Convert(Case):
             packed = bytearray(file.read())
         packed[-6] ^= 1
         self.check_refused(self.write("in", packed), "gzip: damaged")
+
+    def test_lax(self):
+        data = stream(REGIONS, RECORDS, behind=DEVICE + b"\0")
+        self.check_refused(self.write("in", data), "description")
+        self.convert(self.path("in"), None, "--lax", "on")
+        self.assertEqual(self.read("out")[-len(DEVICE) - 1:], DEVICE + b"\0")
+
+    def test_a_signal_leaves_nothing(self):
+        """While it waits for the rest of IN, OUT is open already."""
+        self.write("out", b"old")
+        reader, writer = os.pipe()
+        convert = self.start(Program([CONVERT, "--json", "-", self.path("out")], stdin=reader))
+        os.close(reader)
+        with os.fdopen(writer, "wb") as file:
+            file.write(stream(REGIONS, RECORDS)[:-100])
+            file.flush()
+            while not convert.opened(self.folder):
+                time.sleep(0.02)
+            convert.kill(signal.SIGINT)
+            convert.end(-signal.SIGINT)
+        self.assertEqual(os.listdir(self.folder), ["out"])
+        self.assertEqual(self.read("out"), b"old")
 
     def test_a_source_hears_when_it_is_written(self):
         for target, told in (self.path("out"), 0), ("/dev/full", 1):

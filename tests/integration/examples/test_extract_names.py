@@ -66,6 +66,7 @@ class ExtractNames(Case):
             ended = self.extract(["ram", name], code=FAILED)
             self.assertIn("the file system takes no more than", ended.json["error"])
             self.assertTrue(ended.json["whole"])
+            self.assertEqual(ended.stderr.count("takes no more than"), 1)
             self.assertEqual(self.files(), [])
 
     def test_what_was_there(self):
