@@ -48,8 +48,10 @@ static int load_ram(struct rs_incoming *in, enum rs_outer_record record)
 	observe_section(in, RS_OBSERVED_SECTION, record, &in->ram);
 	int result = rs_ram_load(in->state, in->stream, in->ram.version);
 
-	if (result == 0)
+	if (result == 0) {
+		in->state->load->record_at = rs_stream_bytes_read(in->stream);
 		result = rs_outer_get_footer(in->migration, &in->ram);
+	}
 	if (result == 0)
 		observe_section(in, RS_OBSERVED_SECTION_END, record, &in->ram);
 	return result;

@@ -169,7 +169,7 @@ static void where_it_fails(void **state)
 		{ HEADER PEER_SETUP "8:2 32:2 64:2 s:r 8:0 64:102a", -EINVAL, "79+0 failure" },
 		{ HEADER PEER_SETUP "8:2 32:2 64:2 s:q 8:0 64:10", -EINVAL, "68+0 failure" },
 		{ HEADER PEER_SETUP "8:2 32:2 64:8 s:r z:100", -ENODATA, "68+0 failure" },
-		{ HEADER PEER_SETUP "8:2 32:2 64:10 8:7e 32:3", -EINVAL, "68+0 failure" },
+		{ HEADER PEER_SETUP "8:2 32:2 64:10 8:7e 32:3", -EINVAL, "76+0 failure" },
 		{ HEADER "8:1 32:2 s:ram 32:0 32:4 64:1004 s:x 64:1000", -EPERM, "40+0 failure" },
 		{ HEADER PEER_SETUP PEER_END "8:8 16:3 16:0", -EOPNOTSUPP, "81+0 failure" },
 		{ HEADER PEER_SETUP, -ENODATA, "63+0 failure" },
