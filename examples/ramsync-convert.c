@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* ramsync-convert: read a QEMU's stream, and write it anew with each page once. */
-#include "fail.h"
-#include "json.h"
-#include "output.h"
-#include "rewrite.h"
-#include "utf8.h"
+#include "text/fail.h"
+#include "text/json.h"
+#include "files/output.h"
+#include "recorded/rewrite.h"
+#include "text/utf8.h"
 
 #include <errno.h>
 #include <inttypes.h>

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* ramsync-inspect: check a migration stream, show what stands in it, get the memory out of it. */
-#include "fail.h"
-#include "inspection.h"
-#include "save_regions.h"
-#include "utf8.h"
+#include "text/fail.h"
+#include "recorded/inspection.h"
+#include "recorded/save_regions.h"
+#include "text/utf8.h"
 
 #include <errno.h>
 #include <inttypes.h>

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* ramsync-recv: receive a guest from ramsync-send or from a file, and run it. */
-#include "answerer.h"
-#include "setup.h"
+#include "live/answerer.h"
+#include "live/qemu_guest.h"
+#include "live/setup.h"
 
 /* The guest is here: take its digest, if wanted, before its writers go on; then let them. */
 static void run_guest(struct session *session, struct result *result)
@@ -57,6 +58,7 @@ int main(int argc, char **argv)
 		receive_guest(&session, &result);
 	report_result(&options, &guest, &result);
 	session_fini(&session);
+	qemu_guest_fini(&guest);
 	guest_destroy(&guest);
 	return (int)result.code;
 }

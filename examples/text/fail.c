@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: MIT */
+#include "text/fail.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+int fail(struct rs_error *error, int code, const char *format, ...)
+{
+	va_list args;
+
+	if (error->code)
+		return code;
+	error->code = code;
+	va_start(args, format);
+	vsnprintf(error->text, sizeof(error->text), format, args);
+	va_end(args);
+	return code;
+}
