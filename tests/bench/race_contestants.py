@@ -174,8 +174,8 @@ def wait_address(receiver):
 
 
 def race_ours(options, folder, image, fresh):
-    form = ["--qemu", "race"] if options.ours_form == "qemu" else []
-    both = ["--json", "--verify", *form]
+    form = ["--machine", "race"] if options.ours_form == "qemu" else []
+    both = ["--json", "--verify"]
     touch = [] if fresh else ["--prealloc"]
     with Program([options.recv, "--from", "tcp:127.0.0.1:0", "--region", f"ram:anon:{image.size}",
                   *touch, *both]) as receiver:
@@ -183,7 +183,7 @@ def race_ours(options, folder, image, fresh):
         wire = loopback_bytes()
         with Program([options.send, "--to", address, "--region", f"ram:memfd:{image.size}",
                       "--prealloc", "--image", image.path, "--writers", "0", "--max-bandwidth", "0",
-                      "--dirty-log", options.dirty_log, *both]) as sender, Watch() as watch:
+                      "--dirty-log", options.dirty_log, *form, *both]) as sender, Watch() as watch:
             sender.wait()
             receiver.wait()
             sent, received = (json.loads(program.said()[0]) for program in (sender, receiver))
