@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* ramsync-inspect: check a migration stream, show what stands in it, get the memory out of it. */
 #include "text/fail.h"
+#include "guest/populated.h"
 #include "recorded/inspection.h"
 #include "recorded/save_regions.h"
 #include "text/utf8.h"
@@ -42,16 +43,30 @@ static bool is_wanted(void *opaque, const struct memory_block *block)
 	return region && region->pages_came && inspection_shows(inspection, region);
 }
 
-/* Pages that are part old and part new are not worth to be kept. */
+static int clear_range(void *opaque, const struct memory_block *block, uint64_t from, uint64_t to)
+{
+	const struct census *census = opaque;
+	uint64_t end = census->last_address + census->last_bytes;
+
+	from = from > census->last_address ? from : census->last_address;
+	to = to < end ? to : end;
+	if (from < to)
+		memset(block->host + from, 0, to - from);
+	return 0;
+}
+
+/*
+ * Pages that are part old and part new are not worth to be kept. Only where there is memory: a
+ * record that breaks off may have been about much more than ever came.
+ */
 static void clear_broken(struct capture *capture)
 {
-	const struct census *census = &capture->census;
+	struct census *census = &capture->census;
 
-	census_drop_broken(&capture->census);
+	census_drop_broken(census);
 	for (unsigned i = 0; census->broken && i < capture->memory.count; i++)
 		if (!strcmp(capture->memory.block[i].name, census->broken->name))
-			memset(capture->memory.block[i].host + census->last_address, 0,
-			       census->last_bytes);
+			populated_walk(&capture->memory.block[i], clear_range, census);
 }
 
 static void extract(struct inspection *inspection)

@@ -110,6 +110,26 @@ static void count(struct census_count *count, const struct census *census,
 	count->stream_bytes += seen->stream_bytes;
 }
 
+/* Have [@first, @end) noted as come, or not. Returns for how many of them that is new. Word by word: a
+ * record of a few bytes can be about millions of pages. */
+static uint64_t change_pages(uint64_t *came, uint64_t first, uint64_t end, bool as)
+{
+	uint64_t changed = 0;
+
+	while (first < end) {
+		uint64_t word_end = (first / 64 + 1) * 64;
+		uint64_t stop = word_end < end ? word_end : end;
+		uint64_t bits = (~0ull >> (64 - (stop - first))) << first % 64;
+		uint64_t *word = &came[first / 64];
+		uint64_t others = as ? bits & ~*word : bits & *word;
+
+		*word ^= others;
+		changed += (uint64_t)__builtin_popcountll(others);
+		first = stop;
+	}
+	return changed;
+}
+
 static void mark_pages(struct census *census, struct census_region *region, uint64_t first,
 		       uint64_t pages)
 {
@@ -118,12 +138,7 @@ static void mark_pages(struct census *census, struct census_region *region, uint
 	census->out_of_memory |= !region->came;
 	if (!region->came)
 		return;
-	for (uint64_t page = first; page < first + pages; page++) {
-		uint64_t bit = 1ull << page % 64;
-
-		region->pages_came += !(region->came[page / 64] & bit);
-		region->came[page / 64] |= bit;
-	}
+	region->pages_came += change_pages(region->came, first, first + pages, true);
 }
 
 /* Not behind the record before: a scan over the regions began anew. */
@@ -172,14 +187,8 @@ void census_drop_broken(struct census *census)
 	uint64_t first = census->last_address / census->page_bytes;
 	uint64_t end = first + census->last_bytes / census->page_bytes;
 
-	if (!region || !region->came)
-		return;
-	for (uint64_t page = first; page < end; page++) {
-		uint64_t bit = 1ull << page % 64;
-
-		region->pages_came -= !!(region->came[page / 64] & bit);
-		region->came[page / 64] &= ~bit;
-	}
+	if (region && region->came)
+		region->pages_came -= change_pages(region->came, first, end, false);
 }
 
 /* ---- sections and commands ----------------------------------------------------------------- */

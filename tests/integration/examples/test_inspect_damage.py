@@ -4,10 +4,12 @@
 
 import gzip
 import os
+import resource
 
 from programs import FAILED, INSPECT, Case, Program, main
-from streams import (DESCRIPTION, END, EOS, EXPECTED, PAGE, PART, START, digest, filled, fixture,
-                     header, listed, page, section, stream, tail, u64, unpacked, zero)
+from streams import (CONTENT, DESCRIPTION, END, EOS, EXPECTED, LIST, PAGE, PART, START, command,
+                     digest, filled, fixture, header, listed, page, section, stream, string, tail,
+                     u16, u64, unpacked, zero)
 
 REGIONS = {"ram": 4 * PAGE, "rom": PAGE}
 HEAD = header() + section(START, listed(REGIONS))
@@ -70,7 +72,6 @@ class Damage(Case):
         self.check(with_bytes(RECORD + 9, b"tap"), RECORD, "region tap")
         self.check(with_bytes(RECORD, u64(PAGE | 0x41)), RECORD, "0x41")
         self.check(with_bytes(SECOND_AT, b"\x55"), SECOND_AT, "0x55", section_name=None)
-        # Not the footer itself, but the record before it, which is 8 bytes long.
         self.check(with_bytes(SECOND_AT - 5, b"\x7d"), SECOND_AT - 5, "footer")
 
     def test_a_name_that_is_none(self):
@@ -105,6 +106,26 @@ class Damage(Case):
                              "--region", "rom")
         self.assertNotIn("lacks", ended.stderr)
         self.assertEqual(os.listdir(self.path("x")), ["rom"])
+
+    def test_a_long_run_that_breaks_off(self):
+        """What never came takes no memory, however much of it a few bytes announce."""
+        size, offer = 1 << 31, u16(1) + u16(24) + string("session") + bytes(16)
+        for number, name in (2, "runs"), (3, "device-lengths"):
+            offer += u16(number) + u16(len(name) + 1) + string(name)
+        run = u64(CONTENT | LIST) + string("ram") + u64(size - PAGE)
+        data = (header("ramsync") + command(0x5253, offer) +
+                section(START, listed({"ram": size})) +
+                section(PART, page(size - PAGE, "ram", filled(7)) + run + filled(8))[:-5])
+        ended = self.inspect(data, "--extract", self.path("x"), "--keep-going", "--max-memory",
+                             str(size))
+        self.assertIn(f"region ram lacks {size // PAGE - 1} of its {size // PAGE} pages",
+                      ended.stderr)
+        with open(self.path("x/ram"), "rb") as file:
+            self.assertEqual(file.read(2 * PAGE), bytes(2 * PAGE))
+            file.seek(size - PAGE)
+            self.assertEqual(file.read(), filled(7))
+        used = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
+        self.assertLess(used, size // 2)
 
     def test_packed(self):
         with open(fixture("live"), "rb") as file:
