@@ -153,10 +153,11 @@ static void print_text(const struct conversion *conversion, FILE *out)
 			conversion->options->input);
 }
 
-static void report(const struct conversion *conversion)
+static void report(struct conversion *conversion)
 {
 	/* Standard output may be where the stream goes. */
 	FILE *out = strcmp(conversion->options->output, "-") ? stdout : stderr;
+	const char *failure = "the report could not be written";
 
 	if (conversion->error.code)
 		utf8_report(conversion->options->program_name, NULL, conversion->error.text);
@@ -164,7 +165,10 @@ static void report(const struct conversion *conversion)
 		print_json(conversion, out);
 	else
 		print_text(conversion, out);
-	fflush(out);
+	if (!fflush(out) && !ferror(out))
+		return;
+	utf8_report(conversion->options->program_name, NULL, failure);
+	fail(&conversion->error, -EIO, "%s", failure);
 }
 
 int main(int argc, char **argv)

@@ -223,8 +223,10 @@ int main(int argc, char **argv)
 		inspection_print_json(&inspection);
 	else
 		inspection_print_text(&inspection);
-	if (fflush(stdout) || ferror(stdout))
+	if (fflush(stdout) || ferror(stdout)) {
+		utf8_report(options.program_name, NULL, "the report could not be written");
 		fail(&inspection.error, -EIO, "standard output");
+	}
 	outfile_drop(&inspection.devices);
 	capture_close(&inspection.capture);
 	return inspection.error.code ? EXIT_FAILED : 0;

@@ -52,8 +52,8 @@ static const struct program_row programs[] = {
 	  "OUT may be an address to send to, or - for standard output; a file appears when it is "
 	  "whole.",
 	  "  0   OUT is written\n"
-	  "  1   IN is damaged or of a kind that is not supported, or OUT could not be\n"
-	  "      written\n" },
+	  "  1   IN is damaged or of a kind that is not supported, or OUT or the report\n"
+	  "      could not be written\n" },
 };
 
 static const struct program_row *find_program(enum program program)

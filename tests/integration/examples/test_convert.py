@@ -192,6 +192,12 @@ class Convert(Case):
         for word in MACHINE, "2 regions of 16384 bytes", "2 full pages and 2 of zeros":
             self.assertIn(word, said)
 
+    def test_report_that_cannot_be_written(self):
+        source = self.write("in", stream(REGIONS, RECORDS))
+        with open("/dev/full", "w", encoding="ascii") as full:
+            refused = self.convert(source, stdout=full, code=FAILED)
+        self.assertIn("report could not be written", refused.stderr)
+
     def test_in_place(self):
         path = self.write("in", stream(REGIONS, RECORDS))
         self.convert(path, path)

@@ -252,6 +252,11 @@ class Inspect(Case):
 
     # ---- streams of our own ----------------------------------------------------------------
 
+    def test_report_that_cannot_be_written(self):
+        with open("/dev/full", "w", encoding="ascii") as full:
+            refused = self.start(Program([INSPECT, fixture("plain")], stdout=full)).end(FAILED)
+        self.assertIn("report could not be written", refused.stderr)
+
     def test_native_file(self):
         path = self.path("native")
         self.start(sender(f"file:{path}", *FAST)).end(COMPLETED)
