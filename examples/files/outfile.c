@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -95,28 +96,60 @@ static int open_directory(const char *path, const char **last)
 	return open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 }
 
-int outfile_open(struct outfile *file, const char *path, struct rs_error *error)
+static int open_regular(struct outfile *file, const char *path, struct rs_error *error)
 {
 	const char *last;
-	struct stat st;
-	int directory, ret;
+	int directory = open_directory(path, &last);
+	int ret;
 
-	*file = (struct outfile){ 0 };
-	if (strlen(path) >= PATH_MAX)
-		return fail(error, -ENAMETOOLONG, "%s: %s", path, strerror(ENAMETOOLONG));
-	if (!stat(path, &st) && !S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode))
-		return open_special(file, path, error);
-	directory = open_directory(path, &last);
 	if (directory < 0)
 		return fail(error, -errno, "%s: %s", path, strerror(errno));
-	if (!*last || (!stat(path, &st) && S_ISDIR(st.st_mode)))
-		ret = fail(error, -EISDIR, "%s: %s", path, strerror(EISDIR));
-	else
+	if (*last)
 		ret = outfile_open_at(file, directory, last, error);
+	else
+		ret = fail(error, -EISDIR, "%s: %s", path, strerror(EISDIR));
 	if (ret)
 		close(directory);
 	file->owns_directory = !ret;
 	return ret;
+}
+
+static bool is_link(const char *path)
+{
+	struct stat st;
+
+	return !lstat(path, &st) && S_ISLNK(st.st_mode);
+}
+
+/*
+ * A link is somebody's, for instance the system's /dev/stdout, and not to be replaced. One that
+ * leads to a file without a name can only be written through.
+ */
+static int open_link(struct outfile *file, const char *link, struct rs_error *error)
+{
+	char path[PATH_MAX];
+
+	return realpath(link, path) ? open_regular(file, path, error)
+				    : open_special(file, link, error);
+}
+
+int outfile_open(struct outfile *file, const char *path, struct rs_error *error)
+{
+	bool link = is_link(path);
+	struct stat st;
+
+	*file = (struct outfile){ 0 };
+	if (strlen(path) >= PATH_MAX)
+		return fail(error, -ENAMETOOLONG, "%s: %s", path, strerror(ENAMETOOLONG));
+	if (stat(path, &st))
+		return link ? fail(error, -errno, "%s: the link leads nowhere: %s", path,
+				   strerror(errno))
+			    : open_regular(file, path, error);
+	if (S_ISDIR(st.st_mode))
+		return fail(error, -EISDIR, "%s: %s", path, strerror(EISDIR));
+	if (!S_ISREG(st.st_mode))
+		return open_special(file, path, error);
+	return link ? open_link(file, path, error) : open_regular(file, path, error);
 }
 
 /* Write all of it, at @offset, or behind what was written last if that is negative. */

@@ -25,7 +25,7 @@ struct outfile {
 
 /*
  * Begin the file at @path. Something at @path that is no regular file, such as /dev/null, is opened
- * and written as it stands.
+ * and written as it stands. A symbolic link stays, and the file that it leads to is replaced.
  */
 int outfile_open(struct outfile *file, const char *path, struct rs_error *error);
 

@@ -192,6 +192,25 @@ class Convert(Case):
         for word in MACHINE, "2 regions of 16384 bytes", "2 full pages and 2 of zeros":
             self.assertIn(word, said)
 
+    def test_a_link_stays(self):
+        """What it leads to is replaced: it may be the system's /dev/stdout."""
+        source = self.write("in", stream(REGIONS, RECORDS))
+        self.write("real", b"old")
+        os.symlink("real", self.path("link"))
+        self.convert(source, self.path("link"))
+        self.convert(source)
+        self.assertEqual(os.readlink(self.path("link")), "real")
+        self.assertEqual(self.read("real"), self.read("out"))
+        os.symlink("/proc/self/fd/1", self.path("stdout"))
+        with open(self.path("redirected"), "wb") as file:
+            self.convert(source, self.path("stdout"), stdout=file)
+        self.assertTrue(os.path.islink(self.path("stdout")))
+        self.assertEqual(self.read("redirected"), self.read("out"))
+        os.symlink("nothing", self.path("dangling"))
+        refused = self.convert(source, self.path("dangling"), code=FAILED)
+        self.assertIn("leads nowhere", refused.stderr)
+        self.assertFalse(os.path.exists(self.path("nothing")))
+
     def test_report_that_cannot_be_written(self):
         source = self.write("in", stream(REGIONS, RECORDS))
         with open("/dev/full", "w", encoding="ascii") as full:
