@@ -3,6 +3,7 @@
 #include "command/option_table.h"
 #include "command/option_value.h"
 
+#include <fcntl.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -271,11 +272,23 @@ __attribute__((noreturn)) static void refuse_unknown(const struct options *optio
 	option_refuse(options->program_name, "there is no option -%c", optopt);
 }
 
+/*
+ * Where a standard file is closed the next one that is opened would take its place, and get all
+ * messages written into it. These fail in use as the closed ones would.
+ */
+static void occupy_standard_files(void)
+{
+	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+		if (fcntl(fd, F_GETFD) < 0)
+			(void)open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY);
+}
+
 void options_parse(struct options *options, enum program program, int argc, char **argv)
 {
 	struct option long_options[OPTION_COUNT + OPTIONS_PARAMS_MAX + 1];
 	int id, index = 0;
 
+	occupy_standard_files();
 	set_defaults(options, program);
 	make_long_options(options, long_options);
 	opterr = 0;

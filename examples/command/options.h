@@ -88,7 +88,10 @@ struct options {
 	bool progress;
 };
 
-/* Read the command line. Ends the program after --help, --version and anything wrong. */
+/*
+ * Read the command line, before anything is opened. Ends the program after --help, --version and
+ * anything wrong.
+ */
 void options_parse(struct options *options, enum program program, int argc, char **argv);
 
 /* A state with pages of so many bytes, 0 for the default. Ends the program if that is no size. */

@@ -2,8 +2,10 @@
 # SPDX-License-Identifier: MIT
 """Options, help, reports: what is refused, and what is said."""
 
+import os
 import re
 import subprocess
+import time
 
 from programs import (BAD_USAGE, CONVERT, FAILED, FAST, GUEST, INSPECT, RECV, SEND, Case, Program,
                       main, receiver, sender)
@@ -126,6 +128,19 @@ class CommandLine(Case):
                 self.assertIn("From 0 to 2000000 ms, default 300.", " ".join(text.split()))
                 self.assertIn("Exit codes:", text)
                 self.assertLess(max(map(len, text.splitlines())), 81)
+
+    def test_closed_standard_files(self):
+        """Nothing that is opened takes their place, or messages would be written into it."""
+        address = "unix:" + self.path("socket")
+        recv = self.start(Program(["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", RECV, "--from",
+                                   address]))
+        while not os.path.exists(self.path("socket")):
+            self.assertIsNone(recv.process.poll())
+            time.sleep(0.02)
+        for fd in "012":
+            self.assertEqual(os.readlink(f"/proc/{recv.process.pid}/fd/{fd}"), "/dev/null")
+        closed = self.start(Program(["sh", "-c", 'exec "$@" <&-', "sh", INSPECT, "-"])).end(FAILED)
+        self.assertIn("ramsync-inspect: -: ", closed.stderr)
 
     def test_version(self):
         for program, name in NAMES.items():
