@@ -83,15 +83,34 @@ static void allow_open_files(void)
 	setrlimit(RLIMIT_NOFILE, &limit);
 }
 
+/* What is in a new directory is on the disk only if the directory's own name is. */
+static int sync_parent(int directory)
+{
+	int parent = openat(directory, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int ret = parent < 0 || fsync(parent) ? -errno : 0;
+
+	if (parent >= 0)
+		close(parent);
+	return ret;
+}
+
 static int open_directory(const char *path, struct rs_error *error)
 {
-	int fd;
+	bool made = !mkdir(path, 0700);
+	int fd, ret;
 
-	if (mkdir(path, 0700) && errno != EEXIST)
+	if (!made && errno != EEXIST)
 		return fail(error, -errno, "%s: cannot make the directory: %s", path,
 			    strerror(errno));
 	fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	return fd < 0 ? fail(error, -errno, "%s: %s", path, strerror(errno)) : fd;
+	if (fd < 0)
+		return fail(error, -errno, "%s: %s", path, strerror(errno));
+	ret = made ? sync_parent(fd) : 0;
+	if (!ret)
+		return fd;
+	close(fd);
+	return fail(error, ret, "%s: cannot write the directory to the disk: %s", path,
+		    strerror(-ret));
 }
 
 static int save_all(const struct memory *memory, int directory, struct saved *saved,
