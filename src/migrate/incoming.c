@@ -310,6 +310,9 @@ static int setup(struct rs_incoming *in)
 		result = rs_handshake_in(migration);
 	if (result == 0 && rs_migration_has(migration, RS_FEATURE_RUNS))
 		rs_ram_load_allow_runs(in->state);
+	/* Only now it is known whose form it is, and being lax is for QEMU's. */
+	if (result == 0)
+		in->state->load->lax = rs_incoming_is_lax(in);
 	rs_counter_set(in->state->counters.setup_end_ns, rs_clock_ns());
 	return result;
 }

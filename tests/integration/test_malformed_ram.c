@@ -133,6 +133,8 @@ static void runs(void **unused)
 	static const struct odd_stream rows[] = {
 		{ "all zeros", 0, NATIVE("u64:6 s:a u64:4000"), NOT_FOR_QEMU, 0, "a0:0 a3:0 b0:11",
 		  "" },
+		{ "zero of another kind", 0, NATIVE("u64:1002 s:a u8:5"), NOT_FOR_QEMU, -EINVAL,
+		  "region a, offset 0x1000: a zero page with the fill 0x05", "" },
 		{ "that crosses the end", 0, NATIVE("u64:1006 s:a u64:4000"), NOT_FOR_QEMU, -EINVAL,
 		  "offset 0x1000: 16384 bytes there lie outside its 16384 bytes", "" },
 		{ "content that crosses the end", 0, NATIVE("u64:300c s:a u64:2000 fill:8192*1"),
