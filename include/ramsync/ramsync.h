@@ -5,6 +5,7 @@
  *	state.h		the object for one VM, its errors
  *	region.h	its memory; rs_dirty_mark()
  *	dirty_log.h	who knows what was written
+ *	kvm.h		KVM's dirty logs, ready-made
  *	param.h		what can be tuned
  *	stats.h		what happened
  *	stream.h	the bytes between two ends
@@ -19,6 +20,7 @@
 #include <ramsync/error.h>
 #include <ramsync/export.h>
 #include <ramsync/handlers.h>
+#include <ramsync/kvm.h>
 #include <ramsync/migrate.h>
 #include <ramsync/observe.h>
 #include <ramsync/param.h>
