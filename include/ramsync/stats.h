@@ -33,6 +33,15 @@ RS_BEGIN_DECLS
  * @downtime_ns: ours: downtime_ms, finer.
  * @wire_bytes: ours: all bytes put to or got from the stream.
  * @zero_run_pages: ours: those of @duplicate that were found without being read.
+ * @stop_ns: ours, source: of the downtime, the VMM's stop callback.
+ * @final_sync_ns: ours, source: of the downtime, the last sync of the dirty logs.
+ * @last_ram_ns: ours, source: of the downtime, the pages that were left.
+ * @device_ns: ours, source: of the downtime, saving device state.
+ * @handover_ns: ours, source: of the downtime, all that follows: the destination's check, its
+ *	loading of what was still under way, its resume, and the way there and back.
+ * @resume_ns: ours, destination: the VMM's resume callback.
+ * @dirty_log_ns: ours, source: spent in the dirty logs before the guest was stopped. The guest is
+ *	held up by them for so long at most, apart from the fault at its first write to each page.
  */
 struct rs_stats {
 	size_t size;
@@ -54,6 +63,13 @@ struct rs_stats {
 	uint64_t downtime_ns;
 	uint64_t wire_bytes;
 	uint64_t zero_run_pages;
+	uint64_t stop_ns;
+	uint64_t final_sync_ns;
+	uint64_t last_ram_ns;
+	uint64_t device_ns;
+	uint64_t handover_ns;
+	uint64_t resume_ns;
+	uint64_t dirty_log_ns;
 };
 
 /**

@@ -72,11 +72,9 @@ static int get_commit(struct rs_migration *migration)
 /* Resume the guest, and say so. It runs even if nobody hears that. */
 static int run_here(struct rs_migration *migration)
 {
-	int result = migration->vm.resume(migration->opaque);
+	int result = rs_migration_take_over(migration);
 
-	if (result < 0) {
-		result =
-		    rs_session_fail(migration->state, result, "the VMM failed to resume the guest");
+	if (result != 0) {
 		put_text(migration, RS_RETURN_FAILED, "it could not resume the guest");
 		return result;
 	}

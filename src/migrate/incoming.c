@@ -263,9 +263,9 @@ static int run_without_asking(struct rs_incoming *in)
 	rs_session_ignore_regions(in->state);
 	if (!rs_migration_commit(migration))
 		return rs_session_code(in->state);
-	result = migration->vm.resume(migration->opaque);
-	if (result < 0)
-		return rs_session_fail(in->state, result, "the VMM failed to resume the guest");
+	result = rs_migration_take_over(migration);
+	if (result != 0)
+		return result;
 	rs_incoming_shut(in, true);
 	/* Without a return path it may never come: the guest runs already. */
 	if (!migration->native && !in->return_path)

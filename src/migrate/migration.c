@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "migrate/migration.h"
 
+#include "base/clock.h"
+
 #include <stdlib.h>
 
 #define TO(status) (1u << RS_STATUS_##status)
@@ -179,6 +181,17 @@ int rs_migrate_cancel(struct rs_state *state)
 int rs_migration_fail_stream(struct rs_migration *migration)
 {
 	return rs_session_check_stream(migration->state, migration->stream);
+}
+
+int rs_migration_take_over(struct rs_migration *migration)
+{
+	struct rs_state *state = migration->state;
+	uint64_t since = rs_clock_ns();
+	int result = migration->vm.resume(migration->opaque);
+
+	rs_counter_set(state->counters.resume_ns, rs_clock_ns() - since);
+	return result < 0 ? rs_session_fail(state, result, "the VMM failed to resume the guest")
+			  : 0;
 }
 
 int rs_migration_resume_vm(struct rs_migration *migration)

@@ -64,6 +64,9 @@ int rs_migration_fail_stream(struct rs_migration *migration);
 /* Resume the guest if this migration stopped it. What the callback returned. */
 int rs_migration_resume_vm(struct rs_migration *migration);
 
+/* At the destination: resume the guest, which is ours now. 0 or the session's error. */
+int rs_migration_take_over(struct rs_migration *migration);
+
 /* The whole of it; see ramsync/migrate.h. No checks of the phase. */
 int rs_migration_run_out(struct rs_migration *migration, struct rs_stream *stream);
 int rs_migration_run_in(struct rs_migration *migration, struct rs_stream *stream);

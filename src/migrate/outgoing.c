@@ -152,6 +152,8 @@ static int stop_vm(struct outgoing *out)
 	migration->vm_stopped = true;
 	int result = migration->vm.stop(migration->opaque);
 
+	rs_counter_set(out->state->counters.stop_ns,
+		       rs_clock_ns() - rs_counter_get(out->state->counters.downtime_start_ns));
 	return result < 0 ? rs_session_fail(out->state, result, "the VMM failed to stop the guest")
 			  : rs_session_code(out->state);
 }
@@ -194,24 +196,49 @@ static int finish_one_way(struct outgoing *out, const char *description)
 	return result;
 }
 
+/* The pages that are left; the sync before them is counted by itself. */
+static int send_last_ram(struct outgoing *out)
+{
+	struct rs_counters *counters = &out->state->counters;
+	uint64_t since = rs_clock_ns();
+	int result = put_body(out, RS_OUTER_SECTION_END, rs_ram_save_complete);
+
+	rs_counter_set(counters->last_ram_ns,
+		       rs_clock_ns() - since - rs_counter_get(counters->final_sync_ns));
+	return result;
+}
+
+static int hand_over(struct outgoing *out, const char *description)
+{
+	struct rs_counters *counters = &out->state->counters;
+	uint64_t since = rs_clock_ns();
+	int result = out->migration->two_way ? rs_handover_out(out->migration)
+					     : finish_one_way(out, description);
+	uint64_t now = rs_clock_ns();
+
+	rs_counter_set(counters->handover_ns, now - since);
+	rs_counter_set(counters->downtime_end_ns, now);
+	return result;
+}
+
 static int complete(struct outgoing *out)
 {
 	char *description = NULL;
 	int result = stop_vm(out);
 
-	if (result != 0)
-		return result;
-	result = put_body(out, RS_OUTER_SECTION_END, rs_ram_save_complete);
+	if (result == 0)
+		result = send_last_ram(out);
 	if (result != 0)
 		return result;
 	/* The regions' content is out; what the VMM does with them now is its own affair. */
 	rs_session_ignore_regions(out->state);
 	rs_migration_tell_passes(out->migration);
+	uint64_t since = rs_clock_ns();
+
 	result = rs_device_state_save(out->migration, &description);
+	rs_counter_set(out->state->counters.device_ns, rs_clock_ns() - since);
 	if (result == 0)
-		result = out->migration->two_way ? rs_handover_out(out->migration)
-						 : finish_one_way(out, description);
-	rs_counter_set(out->state->counters.downtime_end_ns, rs_clock_ns());
+		result = hand_over(out, description);
 	free(description);
 	return result;
 }

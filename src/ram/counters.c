@@ -30,6 +30,13 @@ static const struct rs_stat_info stat_table[] = {
 	STAT(downtime_ns, "downtime-ns", "ns", 0),
 	STAT(wire_bytes, "wire-bytes", "bytes", 0),
 	STAT(zero_run_pages, "zero-run-pages", "pages", 0),
+	STAT(stop_ns, "stop-ns", "ns", 0),
+	STAT(final_sync_ns, "final-sync-ns", "ns", 0),
+	STAT(last_ram_ns, "last-ram-ns", "ns", 0),
+	STAT(device_ns, "device-ns", "ns", 0),
+	STAT(handover_ns, "handover-ns", "ns", 0),
+	STAT(resume_ns, "resume-ns", "ns", 0),
+	STAT(dirty_log_ns, "dirty-log-ns", "ns", 0),
 };
 
 const struct rs_stat_info *rs_stat_next(const struct rs_stat_info *previous)
@@ -101,4 +108,11 @@ void rs_counters_read(const struct rs_counters *counters, uint32_t page_bytes, u
 	stats->expected_downtime_ms = rs_counter_get(counters->expected_downtime_ms);
 	stats->wire_bytes = rs_counter_get(counters->wire_bytes);
 	stats->zero_run_pages = rs_counter_get(counters->zero_run_pages);
+	stats->stop_ns = rs_counter_get(counters->stop_ns);
+	stats->final_sync_ns = rs_counter_get(counters->final_sync_ns);
+	stats->last_ram_ns = rs_counter_get(counters->last_ram_ns);
+	stats->device_ns = rs_counter_get(counters->device_ns);
+	stats->handover_ns = rs_counter_get(counters->handover_ns);
+	stats->resume_ns = rs_counter_get(counters->resume_ns);
+	stats->dirty_log_ns = rs_counter_get(counters->dirty_log_ns);
 }

@@ -27,6 +27,13 @@ struct rs_counters {
 	_Atomic uint64_t end_ns;
 	_Atomic uint64_t downtime_start_ns;
 	_Atomic uint64_t downtime_end_ns;
+	_Atomic uint64_t stop_ns;
+	_Atomic uint64_t final_sync_ns;
+	_Atomic uint64_t last_ram_ns;
+	_Atomic uint64_t device_ns;
+	_Atomic uint64_t handover_ns;
+	_Atomic uint64_t resume_ns;
+	_Atomic uint64_t dirty_log_ns;
 };
 
 #define rs_counter_get(counter) atomic_load_explicit(&(counter), memory_order_relaxed)

@@ -2,6 +2,7 @@
 #include "ram/dirty_sync.h"
 
 #include "base/checked.h"
+#include "base/clock.h"
 
 /* What a log's sync callback reports to. */
 struct rs_dirty_sink {
@@ -38,6 +39,13 @@ static int fail_log(struct rs_region *region, const char *verb, int code,
 			       error->text[0] != '\0' ? error->text : rs_errno_text(code));
 }
 
+/* What the logs cost the guest while it runs. */
+static void count_time(struct rs_state *state, uint64_t since)
+{
+	if (rs_counter_get(state->counters.downtime_start_ns) == 0)
+		rs_counter_add(state->counters.dirty_log_ns, rs_clock_ns() - since);
+}
+
 static int start_logs_of(struct rs_region *region)
 {
 	uint64_t pages = rs_region_pages(region);
@@ -64,6 +72,7 @@ static int start_logs_of(struct rs_region *region)
 
 int rs_dirty_logs_start(struct rs_state *state)
 {
+	uint64_t since = rs_clock_ns();
 	struct rs_region *region;
 
 	atomic_store_explicit(&state->dirty_pages, 0, memory_order_relaxed);
@@ -73,6 +82,7 @@ int rs_dirty_logs_start(struct rs_state *state)
 		rs_region_unpin(region);
 		break;
 	}
+	count_time(state, since);
 	return rs_session_code(state);
 }
 
@@ -111,6 +121,7 @@ static int sync_region(struct rs_region *region, uint64_t *newly_dirty)
 
 int rs_dirty_sync(struct rs_state *state, uint64_t *newly_dirty)
 {
+	uint64_t since = rs_clock_ns();
 	struct rs_region *region;
 
 	*newly_dirty = 0;
@@ -122,6 +133,7 @@ int rs_dirty_sync(struct rs_state *state, uint64_t *newly_dirty)
 	}
 	atomic_fetch_add_explicit(&state->dirty_pages, *newly_dirty, memory_order_relaxed);
 	rs_counter_add(state->counters.dirty_sync_count, 1);
+	count_time(state, since);
 	return rs_session_code(state);
 }
 
@@ -133,7 +145,7 @@ static int clear_chunk(struct rs_region *region, uint64_t chunk)
 	/* Cut off meanwhile: the session has failed. */
 	if (offset >= used)
 		return rs_session_code(region->state);
-	uint64_t bytes = rs_min_u64(1ull << shift, used - offset);
+	uint64_t bytes = rs_min_u64(1ull << shift, used - offset), since = rs_clock_ns();
 
 	rs_bitmap_clear_range(&region->clear_chunk, chunk, 1);
 	for (struct rs_region_log *log = region->logs; log != NULL; log = log->next) {
@@ -148,6 +160,7 @@ static int clear_chunk(struct rs_region *region, uint64_t chunk)
 			return fail_log(region, "clear", result, &error);
 	}
 	atomic_thread_fence(memory_order_seq_cst);
+	count_time(region->state, since);
 	return 0;
 }
 

@@ -177,9 +177,10 @@ int rs_ram_save_pending(struct rs_state *state, enum rs_pending how, uint64_t *b
 
 int rs_ram_save_complete(struct rs_state *state, struct rs_stream *stream)
 {
-	uint64_t left;
+	uint64_t left, since = rs_clock_ns();
 	int result = rs_ram_save_pending(state, RS_PENDING_EXACT, &left);
 
+	rs_counter_set(state->counters.final_sync_ns, rs_clock_ns() - since);
 	if (result != 0)
 		return result;
 	set_limited(state->save, false);

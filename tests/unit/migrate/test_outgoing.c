@@ -170,6 +170,44 @@ static void counters_agree(void **state)
 	assert_int_equal(in.wire_bytes + 1, out.wire_bytes);
 }
 
+#define PAUSE_NS 3000000u
+
+/* Every callback of the downtime takes its time: each must be in the part that is named for it. */
+static void take_time(struct journal_vm *vm, const char *word)
+{
+	static const char *const slow[] = { "stop", "save", "resume" };
+	const struct timespec pause = { .tv_nsec = PAUSE_NS };
+
+	(void)vm;
+	for (size_t i = 0; i < sizeof(slow) / sizeof(slow[0]); i++)
+		if (strcmp(word, slow[i]) == 0)
+			nanosleep(&pause, NULL);
+}
+
+static void the_parts_of_the_downtime(void **state)
+{
+	struct rs_stats out, in;
+
+	(void)state;
+	ends.source.vm.hook = ends.destination.vm.hook = take_time;
+	two_ends_migrate(&ends);
+	check_success();
+	out = stats_of(ends.source.state);
+	in = stats_of(ends.destination.state);
+	assert_true(out.stop_ns >= PAUSE_NS);
+	assert_true(out.device_ns >= PAUSE_NS);
+	assert_true(in.resume_ns >= PAUSE_NS);
+	assert_true(out.handover_ns >= in.resume_ns);
+	assert_true(out.final_sync_ns > 0 && out.last_ram_ns > 0 && out.dirty_log_ns > 0);
+	assert_true(out.stop_ns + out.final_sync_ns + out.last_ram_ns + out.device_ns +
+			out.handover_ns <=
+		    out.downtime_ns);
+	assert_int_equal(out.resume_ns, 0);
+	assert_int_equal(in.stop_ns + in.final_sync_ns + in.last_ram_ns + in.device_ns +
+			     in.handover_ns + in.dirty_log_ns,
+			 0);
+}
+
 static void a_structure_of_another_version(void **state)
 {
 	struct rs_stats stats;
@@ -443,6 +481,7 @@ int main(void)
 		TEST(over_a_bad_connection),
 		TEST(again_and_back),
 		TEST(counters_agree),
+		TEST(the_parts_of_the_downtime),
 		TEST(a_structure_of_another_version),
 		TEST(callbacks_that_fail),
 		TEST(a_device_with_a_bad_name),
