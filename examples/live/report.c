@@ -115,6 +115,16 @@ static void print_json(const struct options *options, const struct guest *guest,
 	json_close(&json);
 }
 
+/* Where the downtime went, and what the guest paid before. */
+static void print_downtime(const struct rs_stats *stats)
+{
+	printf("downtime: %.3f to stop, %.3f last sync, %.3f last pages, %.3f devices, "
+	       "%.3f hand-over; before, up to %.3f ms in the dirty log\n",
+	       (double)stats->stop_ns / 1e6, (double)stats->final_sync_ns / 1e6,
+	       (double)stats->last_ram_ns / 1e6, (double)stats->device_ns / 1e6,
+	       (double)stats->handover_ns / 1e6, (double)stats->dirty_log_ns / 1e6);
+}
+
 static void print_text(const struct options *options, const struct guest *guest,
 		       const struct result *result)
 {
@@ -127,6 +137,10 @@ static void print_text(const struct options *options, const struct guest *guest,
 		printf(", %" PRIu64 " rounds, downtime %.3f ms", stats.dirty_sync_count,
 		       (double)stats.downtime_ns / 1e6);
 	printf("\n");
+	if (options->program == PROGRAM_SEND && stats.downtime_ns > 0)
+		print_downtime(&stats);
+	else if (stats.resume_ns > 0)
+		printf("resumed in %.3f ms\n", (double)stats.resume_ns / 1e6);
 	if (guest->writers)
 		printf("%u writers, %" PRIu64 " pages written and verified\n",
 		       writers_config(guest->writers)->count, writers_written(guest->writers));

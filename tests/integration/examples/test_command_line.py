@@ -13,7 +13,8 @@ from programs import (BAD_USAGE, CONVERT, FAILED, FAST, GUEST, INSPECT, RECV, SE
 # The table of statistics, as the library's header lists it.
 STATISTICS = """transferred remaining total duplicate normal normal-bytes dirty-sync-count
 dirty-pages-rate page-size mbps pages-per-second setup-time downtime expected-downtime total-time
-downtime-ns wire-bytes zero-run-pages""".split()
+downtime-ns wire-bytes zero-run-pages stop-ns final-sync-ns last-ram-ns device-ns handover-ns
+resume-ns dirty-log-ns""".split()
 
 NAMES = {SEND: "ramsync-send", RECV: "ramsync-recv", INSPECT: "ramsync-inspect",
          CONVERT: "ramsync-convert"}
@@ -169,6 +170,8 @@ class CommandLine(Case):
         recv.end(0)
         self.assertRegex(send.stdout, r"^completed after [0-9.]+ s: 64 MiB of memory")
         self.assertRegex(send.stdout, r"downtime [0-9.]+ ms")
+        self.assertRegex(send.stdout, r"downtime: [0-9.]+ to stop, [0-9.]+ last sync, [0-9.]+ last "
+                                      r"pages, [0-9.]+ devices, [0-9.]+ hand-over; before, up to ")
         self.assertRegex(send.stderr, r"%  round \d+  \d+ Mbit/s  dirty \d+ pages/s  "
                                       r"expected downtime \d+ ms")
         self.assertRegex(recv.stderr, r"MiB received")
