@@ -57,6 +57,22 @@ static int vm_load_opaque(void *opaque, const void *data, size_t bytes)
 	return outfile_write(&guest->qemu->devices, data, bytes, &guest->error);
 }
 
+static int refuse_native(struct guest *guest)
+{
+	if (!guest->qemu->native)
+		return 0;
+	return fail(&guest->error, -EINVAL,
+		    "the stream is in libramsync's own form, and --qemu takes a QEMU's");
+}
+
+/* As early as it can be refused: the source's guest still runs. */
+static int vm_region_announced(void *opaque, const char *name, uint64_t used_bytes)
+{
+	int ret = refuse_native(opaque);
+
+	return ret ? ret : guest_region_announced(opaque, name, used_bytes);
+}
+
 static bool came(void *opaque, const struct memory_block *block)
 {
 	const struct guest *guest = opaque;
@@ -68,11 +84,10 @@ static int put_away(struct guest *guest)
 {
 	struct qemu_guest *qemu = guest->qemu;
 	struct rs_error *error = &guest->error;
-	int ret = 0;
+	int ret = refuse_native(guest);
 
-	if (qemu->native)
-		return fail(error, -EINVAL,
-			    "the stream is in libramsync's own form, and --qemu takes a QEMU's");
+	if (ret)
+		return ret;
 	if (qemu->census.out_of_memory)
 		return fail(error, -ENOMEM, "out of memory");
 	ret = outfile_sync(&qemu->devices, error);
@@ -94,7 +109,7 @@ static int vm_resume(void *opaque)
 const struct rs_vm_ops qemu_guest_vm_ops = {
 	.size = sizeof(struct rs_vm_ops),
 	.resume = vm_resume,
-	.region_announced = guest_region_announced,
+	.region_announced = vm_region_announced,
 	.event = guest_event,
 	.load_opaque = vm_load_opaque,
 	.observe = vm_observe,

@@ -5,7 +5,7 @@
 import os
 
 from fake_qemu import OPEN_RETURN_PATH, SHUT, FakeQemu, answer
-from programs import COMPLETED, FAILED, FAST, RECV, Case, Program, main, sender
+from programs import COMPLETED, FAILED, FAST, RECV, SLOW, Case, Program, main, sender
 from streams import (EXPECTED, PAGE, command, digest, filled, fixture, header, page, stream, tail,
                      unpacked, zero)
 
@@ -152,6 +152,13 @@ class RecvQemu(Case):
         source = self.connect(recv)
         self.assertEqual(source.send_with_answers(stream(REGIONS, RECORDS)), answer(SHUT, 0))
         recv.end(COMPLETED)
+        self.assertEqual(os.listdir(self.folder), [])
+
+    def test_native_is_refused_while_the_guest_runs(self):
+        recv = self.receive("tcp:127.0.0.1:0")
+        send = self.start(sender(recv.address(), *SLOW, "--writers", "0")).end(FAILED)
+        self.assertIn("own form", recv.end(FAILED).stderr)
+        self.assertEqual(send.json["statistics"]["downtime-ns"], 0)
         self.assertEqual(os.listdir(self.folder), [])
 
     def test_what_is_kept_loads_again(self):
