@@ -50,7 +50,9 @@ static const struct program_row programs[] = {
 	  "memory becomes one with each page once, that any QEMU of the same machine type loads. "
 	  "IN and OUT are files. " INPUT_FORMS
 	  "OUT may be an address to send to, or - for standard output; a file appears when it is "
-	  "whole.",
+	  "whole. A QEMU at IN that waits for an answer gives its guest up once OUT has taken all "
+	  "of "
+	  "it; whether a QEMU behind an address there could load it nobody says.",
 	  "  0   OUT is written\n"
 	  "  1   IN is damaged or of a kind that is not supported, or OUT or the report\n"
 	  "      could not be written\n" },

@@ -80,8 +80,10 @@ const struct option_row option_table[OPTION_COUNT] = {
 			     "It "
 			     "appears when it is whole." },
 	[OPTION_SAVE] = { "save", "DIR", PROGRAM_RECV,
-			  "With --qemu: write each region to a file in DIR, called by the region's "
-			  "name, with %2F for a / in it. Sparse where the region is zero." },
+			  "With --qemu, and needed there: write each region to a file in DIR, "
+			  "called by the region's name, with %2F for a / in it. Sparse where the "
+			  "region is zero. /dev/null keeps nothing: the QEMU gives its guest up "
+			  "all the same." },
 	[OPTION_EXTRACT] = { "extract", "DIR", PROGRAM_INSPECT,
 			     "Write each region to a file in DIR, called by the region's name, "
 			     "with "

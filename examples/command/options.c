@@ -244,6 +244,9 @@ static void check_options(const struct options *options)
 	if (options->qemu && !options->devices)
 		option_refuse(name, "--qemu needs --devices FILE (/dev/null if the device state is "
 				    "not wanted)");
+	if (options->qemu && !options->save)
+		option_refuse(name, "--qemu needs --save DIR (/dev/null if the memory is not "
+				    "wanted)");
 	if (!options->qemu && (options->devices || options->save))
 		option_refuse(name, "--%s needs --qemu", options->devices ? "devices" : "save");
 }

@@ -10,7 +10,7 @@
 #include <string.h>
 
 struct qemu_guest {
-	const char *save; /* NULL: the regions are not wanted */
+	const char *save;
 	struct outfile devices;
 	struct census census;
 	bool native;
@@ -91,7 +91,7 @@ static int put_away(struct guest *guest)
 	if (qemu->census.out_of_memory)
 		return fail(error, -ENOMEM, "out of memory");
 	ret = outfile_sync(&qemu->devices, error);
-	if (!ret && qemu->save)
+	if (!ret && strcmp(qemu->save, "/dev/null"))
 		ret = save_regions(&guest->memory, qemu->save, came, guest, error);
 	return ret ? ret : outfile_publish(&qemu->devices, error);
 }

@@ -76,6 +76,9 @@ static void print_json_stats(struct json *json, const struct rs_stats *stats)
 		uint64_t number;
 		double fraction;
 
+		/* A later library's. */
+		if (s->offset + sizeof(number) > sizeof(*stats))
+			continue;
 		memcpy(&number, field, sizeof(number));
 		memcpy(&fraction, field, sizeof(fraction));
 		if (s->is_double)

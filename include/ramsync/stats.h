@@ -103,6 +103,9 @@ struct rs_stat_info {
  * rs_stat_next() - walk the table of statistics, to print them all by name.
  * @previous: a row, or NULL for the first one.
  *
+ * A later library may have rows for fields that the caller's struct rs_stats does not have yet:
+ * skip those whose offset lies beyond it.
+ *
  * Return: the row after @previous; NULL after the last.
  */
 RS_API const struct rs_stat_info *rs_stat_next(const struct rs_stat_info *previous);

@@ -126,7 +126,8 @@ class Tools(Case):
     def test_a_guest_that_cannot_be_stored_runs_on(self):
         source = self.source(answers=True)
         tool, address = self.start_tool("recv", "--qemu", "--from", "tcp:127.0.0.1:0",
-                                        "--devices", "/dev/full")
+                                        "--devices", "/dev/full",
+                                        "--save", "/dev/null")
         source.do("migrate", uri=address)
         source.wait_migration(lambda found: found.get("status") == "failed")
         self.assertIn("No space left", self.end_tool(tool, 1)["error"])

@@ -36,6 +36,7 @@ REFUSED = [
     (RECV, ["--from", NOWHERE, "--qemu"], "--devices"),
     (RECV, ["--from", NOWHERE, "--devices", "/dev/null"], "--devices needs --qemu"),
     (RECV, ["--from", NOWHERE, "--save", "."], "--save needs --qemu"),
+    (RECV, ["--from", NOWHERE, "--qemu", "--devices", "/dev/null"], "--qemu needs --save DIR"),
     (RECV, ["--from", NOWHERE, "--qemu", "pc"], "'pc'"),
     (INSPECT, [], "FILE is missing"),
     (INSPECT, ["a", "b"], "'b'"),

@@ -18,8 +18,7 @@ class RecvQemu(Case):
     def receive(self, address, *arguments, devices=None, save=True, **popen):
         words = [RECV, "--qemu", "--json", "--from", address, "--devices",
                  devices or self.path("devices"), *arguments]
-        if save:
-            words += ["--save", self.path("saved")]
+        words += ["--save", self.path("saved") if save else "/dev/null"]
         return self.start(Program(words, **popen))
 
     def connect(self, recv):
@@ -147,7 +146,7 @@ class RecvQemu(Case):
             self.assertIn("the guest ran on here", send.stderr)
             self.check_nothing()
 
-    def test_device_state_may_be_unwanted(self):
+    def test_all_of_it_may_be_unwanted(self):
         recv = self.receive("tcp:127.0.0.1:0", devices="/dev/null", save=False)
         source = self.connect(recv)
         self.assertEqual(source.send_with_answers(stream(REGIONS, RECORDS)), answer(SHUT, 0))
