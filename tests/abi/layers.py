@@ -11,7 +11,7 @@ import sys
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 ORDER = {
     "src": ["api", "migrate", "save", "load", "transport", "ram", "track", "wire", "codec", "base"],
-    "examples": ["live", "recorded", "command", "guest", "files", "text"],
+    "examples": ["tinyvmm", "live", "recorded", "command", "guest", "files", "text"],
 }
 
 

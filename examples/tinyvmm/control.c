@@ -1,0 +1,329 @@
+/* SPDX-License-Identifier: MIT */
+#include "tinyvmm/control.h"
+#include "text/fail.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#define LINE_BYTES 1024u
+#define PATIENCE_S 5
+
+/* A command: its arguments, which are "" where there is none, and where its answer goes. */
+struct command {
+	const char *name;
+	unsigned arguments;
+	int (*run)(struct control *control, char **argument, FILE *answer, struct rs_error *error);
+};
+
+static int run_migrate(struct control *control, char **argument, FILE *answer,
+		       struct rs_error *error)
+{
+	(void)answer;
+	return migration_start(control->migration, DIRECTION_OUT, argument[0], error);
+}
+
+static int run_incoming(struct control *control, char **argument, FILE *answer,
+			struct rs_error *error)
+{
+	(void)answer;
+	return migration_start(control->migration, DIRECTION_IN, argument[0], error);
+}
+
+static int run_cancel(struct control *control, char **argument, FILE *answer,
+		      struct rs_error *error)
+{
+	int ret = migration_cancel(control->migration);
+
+	(void)argument;
+	(void)answer;
+	if (ret == -ESRCH)
+		return fail(error, ret, "no migration runs");
+	if (ret == -EALREADY)
+		return fail(error, ret, "the guest was handed over");
+	return ret;
+}
+
+static int run_resolve(struct control *control, char **argument, FILE *answer,
+		       struct rs_error *error)
+{
+	(void)answer;
+	if (!strcmp(argument[0], "run"))
+		return migration_resolve(control->migration, RS_RESOLVE_RUN, error);
+	if (!strcmp(argument[0], "discard"))
+		return migration_resolve(control->migration, RS_RESOLVE_DISCARD, error);
+	return fail(error, -EINVAL, "resolve run, or resolve discard");
+}
+
+static int run_set(struct control *control, char **argument, FILE *answer, struct rs_error *error)
+{
+	int ret = rs_param_set(control->vm->state, argument[0], argument[1]);
+
+	(void)answer;
+	if (ret)
+		rs_error_get(control->vm->state, RS_ERROR_OF_CALL, error);
+	return ret;
+}
+
+static int set_stopped(struct control *control, bool stopped, struct rs_error *error)
+{
+	return vm_set_stopped(control->vm, stopped) ? fail(error, -ENOENT, "there is no guest here")
+						    : 0;
+}
+
+static int run_stop(struct control *control, char **argument, FILE *answer, struct rs_error *error)
+{
+	(void)argument;
+	(void)answer;
+	return set_stopped(control, true, error);
+}
+
+static int run_cont(struct control *control, char **argument, FILE *answer, struct rs_error *error)
+{
+	(void)argument;
+	(void)answer;
+	return set_stopped(control, false, error);
+}
+
+static int run_digest(struct control *control, char **argument, FILE *answer,
+		      struct rs_error *error)
+{
+	(void)argument;
+	if (!vm_here(control->vm) || !vm_stopped(control->vm))
+		return fail(error, -EBUSY, "stop the guest first");
+	fprintf(answer, "digest: %016" PRIx64 "\n", vm_digest(control->vm));
+	return 0;
+}
+
+static int run_quit(struct control *control, char **argument, FILE *answer, struct rs_error *error)
+{
+	(void)argument;
+	(void)answer;
+	(void)error;
+	control->quit = true;
+	return 0;
+}
+
+static const char *guest_word(struct vm *vm)
+{
+	if (!vm_here(vm))
+		return "none";
+	return vm_stopped(vm) ? "stopped" : "running";
+}
+
+static void print_statistics(const struct rs_state *state, FILE *answer)
+{
+	struct rs_stats stats = { .size = sizeof(stats) };
+	const struct rs_stat_info *info = NULL;
+
+	rs_stats_get(state, &stats);
+	while ((info = rs_stat_next(info))) {
+		const char *field = (const char *)&stats + info->offset;
+		uint64_t value;
+		double real;
+
+		memcpy(&value, field, sizeof(value));
+		memcpy(&real, field, sizeof(real));
+		if (info->is_double)
+			fprintf(answer, "%s: %.3f\n", info->name, real);
+		else
+			fprintf(answer, "%s: %" PRIu64 "\n", info->name, value);
+	}
+}
+
+static int run_status(struct control *control, char **argument, FILE *answer,
+		      struct rs_error *error)
+{
+	struct migration *migration = control->migration;
+	const char *waiting;
+
+	(void)argument;
+	(void)error;
+	fprintf(answer, "guest: %s\n", guest_word(control->vm));
+	pthread_mutex_lock(&migration->lock);
+	waiting = migration->listener ? "listening" : "connecting";
+	fprintf(answer, "migration: %s\n",
+		migration->busy && migration->status == RS_STATUS_NONE
+		    ? waiting
+		    : rs_status_name(migration->status));
+	fprintf(answer, "address: %s\n", migration->address);
+	fprintf(answer, "reason: %s\n", migration->error.text);
+	fprintf(answer, "digest: %016" PRIx64 "\n", migration->digest);
+	pthread_mutex_unlock(&migration->lock);
+	print_statistics(control->vm->state, answer);
+	return 0;
+}
+
+static const struct command commands[] = {
+	{ "migrate", 1, run_migrate }, { "incoming", 1, run_incoming }, { "cancel", 0, run_cancel },
+	{ "resolve", 1, run_resolve }, { "status", 0, run_status },     { "set", 2, run_set },
+	{ "stop", 0, run_stop },       { "cont", 0, run_cont },         { "digest", 0, run_digest },
+	{ "quit", 0, run_quit },
+};
+
+#define COMMANDS (sizeof(commands) / sizeof(*commands))
+#define WORDS_MAX 4u
+
+static int run_line(struct control *control, char *line, FILE *answer, struct rs_error *error)
+{
+	char *word[WORDS_MAX] = { NULL };
+	unsigned words = 0;
+	char *rest = line;
+
+	while (words < WORDS_MAX && (word[words] = strtok_r(rest, " \n", &rest)))
+		words++;
+	for (size_t i = 0; words && i < COMMANDS; i++) {
+		const struct command *command = &commands[i];
+
+		if (strcmp(word[0], command->name) != 0)
+			continue;
+		if (words - 1 != command->arguments)
+			return fail(error, -EINVAL, "%s takes %u arguments", command->name,
+				    command->arguments);
+		return command->run(control, word + 1, answer, error);
+	}
+	return fail(error, -EINVAL, "no such command");
+}
+
+static void answer_line(struct control *control, char *line, int fd)
+{
+	struct rs_error error = { 0 };
+	char *text = NULL;
+	size_t bytes = 0;
+	FILE *answer = open_memstream(&text, &bytes);
+	int ret;
+
+	if (!answer)
+		return;
+	ret = run_line(control, line, answer, &error);
+	if (ret)
+		fprintf(answer, "error: %s\n", *error.text ? error.text : strerror(-ret));
+	else
+		fprintf(answer, "ok\n");
+	fclose(answer);
+	/* A client that does not wait for its answer does without it. */
+	if (send(fd, text, bytes, MSG_NOSIGNAL) < 0)
+		perror("tinyvmm: control socket");
+	free(text);
+}
+
+void control_serve(struct control *control)
+{
+	const struct timeval patience = { .tv_sec = PATIENCE_S };
+	char line[LINE_BYTES];
+	FILE *client;
+	int fd = accept4(control->listen_fd, NULL, NULL, SOCK_CLOEXEC);
+
+	if (fd < 0)
+		return;
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
+	client = fdopen(fd, "r");
+	if (!client) {
+		close(fd);
+		return;
+	}
+	if (fgets(line, sizeof(line), client))
+		answer_line(control, line, fd);
+	fclose(client);
+}
+
+static int unix_address(const char *path, struct sockaddr_un *address, struct rs_error *error)
+{
+	*address = (struct sockaddr_un){ .sun_family = AF_UNIX };
+	if (strlen(path) >= sizeof(address->sun_path))
+		return fail(error, -ENAMETOOLONG, "%s: %s", path, strerror(ENAMETOOLONG));
+	snprintf(address->sun_path, sizeof(address->sun_path), "%s", path);
+	return 0;
+}
+
+int control_open(struct control *control, const char *path, struct rs_error *error)
+{
+	struct sockaddr_un address;
+	int ret = unix_address(path, &address, error);
+
+	if (ret)
+		return ret;
+	control->listen_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (control->listen_fd < 0)
+		return fail(error, -errno, "socket: %s", strerror(errno));
+	unlink(path);
+	if (bind(control->listen_fd, (struct sockaddr *)&address, sizeof(address)) ||
+	    listen(control->listen_fd, 4))
+		return fail(error, -errno, "%s: %s", path, strerror(errno));
+	control->path = path;
+	return 0;
+}
+
+void control_close(struct control *control)
+{
+	if (control->listen_fd >= 0)
+		close(control->listen_fd);
+	if (control->path)
+		unlink(control->path);
+}
+
+/* Prints the answer. Returns whether it ended well. */
+static bool print_answer(FILE *server)
+{
+	char line[LINE_BYTES];
+
+	while (fgets(line, sizeof(line), server)) {
+		if (!strcmp(line, "ok\n"))
+			return true;
+		if (!strncmp(line, "error: ", 7)) {
+			fprintf(stderr, "tinyvmm: %s", line + 7);
+			return false;
+		}
+		fputs(line, stdout);
+	}
+	fprintf(stderr, "tinyvmm: no answer\n");
+	return false;
+}
+
+static int connect_control(const char *path, struct rs_error *error)
+{
+	struct sockaddr_un address;
+	int fd, ret = unix_address(path, &address, error);
+
+	if (ret)
+		return ret;
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return fail(error, -errno, "socket: %s", strerror(errno));
+	if (!connect(fd, (struct sockaddr *)&address, sizeof(address)))
+		return fd;
+	ret = fail(error, -errno, "%s: %s", path, strerror(errno));
+	close(fd);
+	return ret;
+}
+
+int control_call(const char *path, int words, char **word)
+{
+	struct rs_error error = { 0 };
+	FILE *server;
+	bool good;
+	int fd = connect_control(path, &error);
+
+	if (fd < 0) {
+		fprintf(stderr, "tinyvmm: %s\n", error.text);
+		return EXIT_FAILED;
+	}
+	for (int i = 0; i < words; i++)
+		dprintf(fd, "%s%s", i ? " " : "", word[i]);
+	dprintf(fd, "\n");
+	server = fdopen(fd, "r");
+	if (!server) {
+		close(fd);
+		return EXIT_FAILED;
+	}
+	good = print_answer(server);
+	fclose(server);
+	return good ? EXIT_DONE : EXIT_FAILED;
+}

@@ -1,0 +1,309 @@
+/* SPDX-License-Identifier: MIT */
+#include "tinyvmm/vm.h"
+#include "tinyvmm/vcpu.h"
+#include "tinyvmm/vcpu_state.h"
+#include "text/fail.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/kvm.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#define LOW_SLOT 0u
+#define HIGH_SLOT 1u
+
+/* Routes of the I/O APIC, which we do not have: KVM wants a number. */
+#define IO_APIC_PINS 24
+
+static int open_kvm(struct vm *vm, struct rs_error *error)
+{
+	struct kvm_enable_cap split = { .cap = KVM_CAP_SPLIT_IRQCHIP, .args = { IO_APIC_PINS } };
+
+	vm->kvm_fd = open("/dev/kvm", O_RDWR | O_CLOEXEC);
+	if (vm->kvm_fd < 0)
+		return fail(error, -errno, "/dev/kvm: %s", strerror(errno));
+	vm->fd = ioctl(vm->kvm_fd, KVM_CREATE_VM, 0);
+	if (vm->fd < 0)
+		return fail(error, -errno, "KVM_CREATE_VM: %s", strerror(errno));
+	if (ioctl(vm->fd, KVM_ENABLE_CAP, &split))
+		return fail(error, -errno, "KVM_CAP_SPLIT_IRQCHIP: %s", strerror(errno));
+	return 0;
+}
+
+static int map_memory(struct vm *vm, struct rs_error *error)
+{
+	uint64_t bytes = vm->config.memory_bytes;
+	const int access = PROT_READ | PROT_WRITE;
+
+	vm->memory_fd = memfd_create("tinyvmm", MFD_CLOEXEC);
+	if (vm->memory_fd < 0 || ftruncate(vm->memory_fd, (off_t)bytes))
+		return fail(error, -errno, "memfd: %s", strerror(errno));
+	vm->memory = mmap(NULL, bytes, access, MAP_SHARED, vm->memory_fd, 0);
+	vm->device_memory = mmap(NULL, bytes, access, MAP_SHARED, vm->memory_fd, 0);
+	if (vm->memory == MAP_FAILED || vm->device_memory == MAP_FAILED)
+		return fail(error, -errno, "mmap: %s", strerror(errno));
+	return 0;
+}
+
+static int add_region(struct vm *vm, struct rs_error *error)
+{
+	const struct rs_region_config config = {
+		.size = sizeof(config),
+		.name = "ram",
+		.host = vm->memory,
+		.fd = vm->memory_fd,
+		.used_bytes = vm->config.memory_bytes,
+		.flags = RS_REGION_FRESH | RS_REGION_HAS_FD | RS_REGION_SHARED,
+	};
+	int ret = rs_state_create(NULL, &vm->state);
+
+	if (!ret)
+		ret = rs_region_add(vm->state, &config, &vm->region);
+	return ret ? fail(error, ret, "region \"ram\": %s", strerror(-ret)) : 0;
+}
+
+static int add_dirty_log(struct vm *vm, struct rs_error *error)
+{
+	const struct rs_kvm_config config = { .size = sizeof(config), .vm_fd = vm->fd };
+	int ret;
+
+	if (vm->config.dirty_log == DIRTY_LOG_USERFAULTFD) {
+		ret = rs_dirty_log_userfaultfd_probe(error);
+		if (!ret)
+			ret = rs_region_add_dirty_log(vm->region, &rs_dirty_log_userfaultfd, NULL);
+	} else {
+		ret = rs_kvm_create(&config, &vm->kvm, error);
+		if (!ret)
+			ret = rs_kvm_add_region(vm->kvm, vm->region);
+	}
+	return ret ? fail(error, ret, "dirty log: %s", strerror(-ret)) : 0;
+}
+
+/* Guest memory from @begin to @end. With KVM's log the library registers it, to turn the log on. */
+static int add_slot(struct vm *vm, uint32_t number, uint64_t begin, uint64_t end,
+		    struct rs_error *error)
+{
+	const struct rs_kvm_slot slot = {
+		.size = sizeof(slot),
+		.slot = number,
+		.guest_address = begin,
+		.region_offset = begin,
+		.bytes = end - begin,
+	};
+	struct kvm_userspace_memory_region memory = {
+		.slot = number,
+		.guest_phys_addr = begin,
+		.memory_size = end - begin,
+		.userspace_addr = (uintptr_t)vm->memory + begin,
+	};
+
+	if (vm->kvm)
+		return rs_kvm_add_slot(vm->kvm, vm->region, &slot, error);
+	if (ioctl(vm->fd, KVM_SET_USER_MEMORY_REGION, &memory))
+		return fail(error, -errno, "KVM_SET_USER_MEMORY_REGION: %s", strerror(errno));
+	return 0;
+}
+
+static int init_lock(struct vm *vm, struct rs_error *error)
+{
+	pthread_mutex_init(&vm->lock, NULL);
+	pthread_cond_init(&vm->changed, NULL);
+	devices_init(&vm->devices);
+	vm->end_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (vm->end_fd < 0)
+		return fail(error, -errno, "eventfd: %s", strerror(errno));
+	return 0;
+}
+
+int vm_create(struct vm *vm, const struct vm_config *config, struct rs_error *error)
+{
+	int ret;
+
+	*vm = (struct vm){ .config = *config, .kvm_fd = -1, .fd = -1, .memory_fd = -1 };
+	vm->parked = true;
+	ret = init_lock(vm, error);
+	if (!ret)
+		ret = open_kvm(vm, error);
+	if (!ret)
+		ret = map_memory(vm, error);
+	if (!ret)
+		ret = add_region(vm, error);
+	if (!ret)
+		ret = add_dirty_log(vm, error);
+	if (!ret)
+		ret = add_slot(vm, LOW_SLOT, 0, MACHINE_LOW_END, error);
+	if (!ret)
+		ret = add_slot(vm, HIGH_SLOT, MACHINE_HIGH, config->memory_bytes, error);
+	vcpu_init_signal();
+	for (unsigned i = 0; !ret && i < config->vcpus; i++)
+		ret = vcpu_create(vm, i, error);
+	if (!ret)
+		ret = vcpu_state_init(vm, error);
+	return ret;
+}
+
+/* Have the vCPUs where they are to be, and if that is parked, then on return. */
+static void move_locked(struct vm *vm)
+{
+	vm->parked = !vm->here || vm->stopped || vm->held;
+	pthread_cond_broadcast(&vm->changed);
+	for (unsigned i = 0; vm->parked && i < vm->config.vcpus; i++)
+		if (vm->vcpu[i].started)
+			vcpu_kick_locked(&vm->vcpu[i]);
+	for (unsigned i = 0; i < vm->config.vcpus; i++)
+		while (vm->parked && vm->vcpu[i].started && !vm->vcpu[i].parked)
+			pthread_cond_wait(&vm->changed, &vm->lock);
+}
+
+void vm_hold(struct vm *vm)
+{
+	pthread_mutex_lock(&vm->lock);
+	vm->held = true;
+	move_locked(vm);
+	pthread_mutex_unlock(&vm->lock);
+}
+
+void vm_settle(struct vm *vm, bool here)
+{
+	pthread_mutex_lock(&vm->lock);
+	vm->here = here;
+	vm->held = false;
+	move_locked(vm);
+	pthread_mutex_unlock(&vm->lock);
+}
+
+static void close_fd(int fd)
+{
+	if (fd >= 0)
+		close(fd);
+}
+
+static void unmap(uint8_t *memory, uint64_t bytes)
+{
+	if (memory && memory != MAP_FAILED)
+		munmap(memory, bytes);
+}
+
+void vm_destroy(struct vm *vm)
+{
+	vm_hold(vm);
+	pthread_mutex_lock(&vm->lock);
+	vm->ending = true;
+	pthread_cond_broadcast(&vm->changed);
+	pthread_mutex_unlock(&vm->lock);
+	for (unsigned i = 0; i < vm->config.vcpus; i++)
+		vcpu_destroy(&vm->vcpu[i]);
+	free(vm->msr);
+	if (vm->kvm) {
+		rs_kvm_remove_slot(vm->kvm, LOW_SLOT, NULL);
+		rs_kvm_remove_slot(vm->kvm, HIGH_SLOT, NULL);
+	}
+	rs_state_destroy(vm->state);
+	rs_kvm_destroy(vm->kvm);
+	close_fd(vm->fd);
+	close_fd(vm->kvm_fd);
+	unmap(vm->memory, vm->config.memory_bytes);
+	unmap(vm->device_memory, vm->config.memory_bytes);
+	close_fd(vm->memory_fd);
+	close_fd(vm->end_fd);
+	devices_fini(&vm->devices);
+	pthread_cond_destroy(&vm->changed);
+	pthread_mutex_destroy(&vm->lock);
+}
+
+void vm_give_away(struct vm *vm)
+{
+	vm_settle(vm, false);
+	/* Nothing logs now, and a guest that comes brings all of its memory. */
+	if (fallocate(vm->memory_fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0,
+		      (off_t)vm->config.memory_bytes))
+		perror("tinyvmm: cannot free the guest's memory");
+}
+
+bool vm_here(struct vm *vm)
+{
+	bool here;
+
+	pthread_mutex_lock(&vm->lock);
+	here = vm->here;
+	pthread_mutex_unlock(&vm->lock);
+	return here;
+}
+
+bool vm_stopped(struct vm *vm)
+{
+	bool stopped;
+
+	pthread_mutex_lock(&vm->lock);
+	stopped = vm->stopped;
+	pthread_mutex_unlock(&vm->lock);
+	return stopped;
+}
+
+void vm_inherit_stopped(struct vm *vm, bool stopped)
+{
+	pthread_mutex_lock(&vm->lock);
+	vm->stopped = stopped;
+	pthread_mutex_unlock(&vm->lock);
+}
+
+int vm_set_stopped(struct vm *vm, bool stopped)
+{
+	bool here;
+
+	pthread_mutex_lock(&vm->lock);
+	here = vm->here;
+	if (here) {
+		vm->stopped = stopped;
+		move_locked(vm);
+	}
+	pthread_mutex_unlock(&vm->lock);
+	return here ? 0 : -ENOENT;
+}
+
+void vm_end(struct vm *vm, enum exit_code code)
+{
+	const uint64_t one = 1;
+
+	pthread_mutex_lock(&vm->lock);
+	if (!vm->exit_code && code)
+		vm->exit_code = (int)code;
+	pthread_mutex_unlock(&vm->lock);
+	if (write(vm->end_fd, &one, sizeof(one)) < 0)
+		return; /* it is readable already */
+}
+
+bool vm_has(const struct vm *vm, uint64_t address, uint64_t bytes)
+{
+	uint64_t end = vm->config.memory_bytes;
+
+	if (address < MACHINE_LOW_END)
+		end = MACHINE_LOW_END;
+	else if (address < MACHINE_HIGH)
+		return false;
+	return address <= end && bytes <= end - address;
+}
+
+void vm_write(struct vm *vm, uint64_t address, const void *data, uint64_t bytes)
+{
+	memcpy(vm->device_memory + address, data, bytes);
+	/* No dirty log sees the write: no vCPU made it, and it went through another mapping. */
+	if (!vm->config.forget_marks)
+		rs_dirty_mark(vm->region, address, bytes);
+}
+
+uint64_t vm_digest(const struct vm *vm)
+{
+	const uint64_t *word = (const uint64_t *)vm->memory;
+	uint64_t digest = 0;
+
+	for (uint64_t i = 0; i < vm->config.memory_bytes / sizeof(*word); i++)
+		digest = (digest ^ word[i]) * 0x9e3779b97f4a7c15ull + (digest >> 29);
+	return digest;
+}
