@@ -1,0 +1,142 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""A real guest under KVM, and its way from one virtual machine monitor to another."""
+
+import os
+import subprocess
+import time
+
+from programs import CORRUPT, Program
+from vmms import LOGS, TINYVMM, VmmCase, main
+
+MOVES = 50
+
+
+class Run(VmmCase):
+    def test_the_guest_works(self):
+        for vcpus in 1, 2, 4:
+            with self.subTest(vcpus=vcpus):
+                vmm = self.vmm("--vcpus", str(vcpus))
+                vmm.wait_work(vcpus, 2)
+                self.check_console(vcpus, vmm)
+                self.assertGreater(vmm.lines(0)[-1][1], 0, "the timer does not tick")
+                vmm.do("quit")
+                vmm.end(0)
+
+    def test_stop_and_cont(self):
+        vmm = self.vmm("--vcpus", "2")
+        vmm.wait_work(2)
+        self.assertEqual(vmm.call("digest").returncode, 1)
+        vmm.do("stop")
+        self.assertEqual(vmm.status["guest"], "stopped")
+        printed, digest = vmm.stdout, vmm.do("digest")
+        time.sleep(0.2)
+        self.assertEqual((vmm.stdout, vmm.do("digest")), (printed, digest))
+        vmm.do("cont")
+        self.check_goes_on(vmm, 2)
+        vmm.do("stop")
+        self.assertNotEqual(vmm.do("digest"), digest)
+
+    def test_commands_that_make_no_sense(self):
+        vmm = self.vmm()
+        for words, text in ((["migrate"], "takes 1 argument"), (["nonsense"], "no such command"),
+                            (["cancel"], "no migration runs"),
+                            (["incoming", "unix:/nowhere"], "there is a guest here"),
+                            (["set", "max-bandwidth", "x"], "max-bandwidth"),
+                            (["resolve", "run"], "no migration to settle"), (["resolve", "x"], "resolve run")):
+            with self.subTest(words=words):
+                done = vmm.call(*words)
+                self.assertEqual(done.returncode, 1)
+                self.assertIn(text, done.stderr)
+
+
+class Migrate(VmmCase):
+    def test_moves(self):
+        for log in LOGS:
+            for vcpus in 1, 2:
+                for address in "unix", "tcp:127.0.0.1:0":
+                    with self.subTest(log=log, vcpus=vcpus, address=address):
+                        self.move(log, vcpus, address)
+
+    def move(self, log, vcpus, address):
+        arguments = ["--dirty-log", log, "--vcpus", str(vcpus)]
+        source, there = self.pair(*arguments)
+        there.do("cancel")
+        there.wait_status("cancelled")
+        source.do("migrate", there.listening(address))
+        self.check_moved(source, there)
+        there.wait_work(vcpus, 2)
+        self.check_console(vcpus, source, there)
+        ticks = [ticks for _, ticks in there.lines(0)]
+        self.assertGreater(ticks[-1], ticks[0], "the timer does not tick any more")
+        source.do("quit")
+        source.end(0)
+        there.do("quit")
+        there.end(0)
+
+    def test_many_passes(self):
+        for log in LOGS:
+            with self.subTest(log=log):
+                source, there = self.pair("--vcpus", "2", "--dirty-log", log)
+                self.hold_active(source, there.status["address"])
+                source.until(lambda: int(source.status["dirty-sync-count"]) >= 4)
+                source.wait_work(2)
+                self.let_go(source)
+                self.check_moved(source, there)
+                there.wait_work(2)
+                self.check_console(2, source, there)
+
+    def test_ping_pong(self):
+        for log in LOGS:
+            with self.subTest(log=log):
+                here, there = self.pair("--vcpus", "2", "--dirty-log", log)
+                for _ in range(MOVES):
+                    if there.status["migration"] != "listening":
+                        there.listening()
+                    here.do("migrate", there.status["address"])
+                    self.check_moved(here, there)
+                    here, there = there, here
+                here.wait_work(2, 2)
+                self.check_console(2, here, there)
+
+    def test_a_stopped_guest_stays_stopped(self):
+        source, there = self.pair()
+        source.do("stop")
+        digest = source.do("digest")["digest"]
+        source.do("migrate", there.status["address"])
+        there.wait_status("completed")
+        self.assertEqual(there.status["guest"], "stopped")
+        self.assertEqual(there.do("digest")["digest"], digest)
+        there.do("cont")
+        there.wait_work()
+        self.check_console(1, source, there)
+
+    def test_without_stay_the_source_ends(self):
+        there = self.vmm("--incoming", f"unix:{self.path('in')}")
+        there.wait_status("listening")
+        source = self.start(Program([TINYVMM, "run", "--memory", "32M", "--control",
+                                     self.path("control")]))
+        there.until(lambda: os.path.exists(self.path("control")))
+        subprocess.run([TINYVMM, "control", self.path("control"), "migrate",
+                        f"unix:{self.path('in')}"], check=True)
+        source.end(0)
+        there.wait_work()
+
+    def test_writes_that_devices_do_not_tell_of_are_missed(self):
+        """Otherwise the guest would prove nothing about rs_dirty_mark()."""
+        for log in LOGS:
+            with self.subTest(log=log):
+                source, there = self.pair("--forget-marks", "--dirty-log", log)
+                self.hold_active(source, there.status["address"])
+                # Every page that a device fills is sent once, and is then filled again.
+                source.until(lambda: int(source.status["dirty-sync-count"]) >= 3)
+                source.wait_work(1, 2)
+                self.let_go(source)
+                there.end(CORRUPT)
+                self.assertRegex(there.stdout.splitlines()[-1],
+                                 "CORRUPT: (word of filled page|console ring)")
+                self.assertEqual(source.status["migration"], "completed")
+
+
+if __name__ == "__main__":
+    main()
