@@ -98,6 +98,13 @@ static void line_begin(struct line *line, const struct vcpu *vcpu)
 }
 
 /* Say what is wrong, and do not go on. */
+static void end_corrupt(struct line *line)
+{
+	line_print_serial(line);
+	for (;;)
+		out32(PORT_CORRUPT, 1);
+}
+
 static void corrupt(const struct vcpu *vcpu, const char *what, uint64_t number, uint64_t is,
 		    uint64_t expected)
 {
@@ -112,9 +119,18 @@ static void corrupt(const struct vcpu *vcpu, const char *what, uint64_t number, 
 	line_number(&line, is);
 	line_text(&line, ", expected ");
 	line_number(&line, expected);
-	line_print_serial(&line);
-	for (;;)
-		out32(PORT_CORRUPT, 1);
+	end_corrupt(&line);
+}
+
+static void forgotten(const struct vcpu *vcpu, const char *what)
+{
+	struct line line;
+
+	line_begin(&line, vcpu);
+	line_text(&line, "CORRUPT: ");
+	line_text(&line, what);
+	line_text(&line, " is not what it was");
+	end_corrupt(&line);
 }
 
 static void say(const struct vcpu *vcpu, uint64_t done)
@@ -127,7 +143,7 @@ static void say(const struct vcpu *vcpu, uint64_t done)
 	line_number(&line, *(const volatile uint64_t *)&vcpu->ticks);
 	line_text(&line, " ticks");
 	if (!line_print(&line))
-		corrupt(vcpu, "console ring", 0, 0, 1);
+		forgotten(vcpu, "console ring");
 }
 
 /*
@@ -186,12 +202,12 @@ static void have_filled(struct vcpu *vcpu, uint64_t sequence)
 	check_filled(vcpu, page, sequence);
 }
 
-static void look_after(struct vcpu *vcpu)
+static void look_after(const struct vcpu *vcpu)
 {
 	const char *name = hidden_check(vcpu->number);
 
 	if (name)
-		corrupt(vcpu, name, 0, 0, 0);
+		forgotten(vcpu, name);
 }
 
 static void go_round(struct vcpu *vcpu, uint64_t pages)
