@@ -29,7 +29,7 @@ int rs_header_peek(struct rs_stream *stream, struct rs_header *header, struct rs
 	size_t want = RS_HEADER_MIN_BYTES;
 
 	for (;;) {
-		const uint8_t *data;
+		const uint8_t *data = NULL;
 		size_t need = 0;
 		int bytes = peek(stream, want, &data, error);
 

@@ -365,7 +365,7 @@ int rs_kvm_remove_slot(struct rs_kvm *kvm, uint32_t slot, struct rs_error *error
 		result = rs_error_setf(error, -ENOENT, "there is no slot %u", slot);
 	else
 		result = rs_kvm_slot_unregister(kvm, found, error);
-	if (result == 0) {
+	if (result == 0 && found != NULL) {
 		/* KVM forgets the log with the slot, so all of it has to be taken for written. */
 		rs_dirty_mark(found->owner->region, found->config.region_offset,
 			      found->config.bytes);

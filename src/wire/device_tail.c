@@ -59,7 +59,7 @@ static bool outside_strings(struct rs_json *json, uint8_t byte)
 	case '\n':
 		return true;
 	default:
-		return memchr("+,-.0123456789:Eaeflnrstu", byte, 25) != NULL;
+		return byte != '\0' && strchr("+,-.0123456789:Eaeflnrstu", byte) != NULL;
 	}
 }
 
