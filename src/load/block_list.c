@@ -86,16 +86,16 @@ static int accept(struct rs_load *load, struct rs_region *region,
 	return 0;
 }
 
-static void observe(struct rs_load *load, const char *name, const struct rs_block_entry *entry)
+static void observe(struct rs_load *load, const char *name, const struct rs_block_entry *entry,
+		    int stream_bytes)
 {
 	if (load->ops.observe == NULL)
 		return;
-	bool with_address = rs_state_ignores_shared(load->state);
 	const struct rs_observation seen = {
 		.size = sizeof(seen),
 		.type = RS_OBSERVED_REGION,
 		.offset = load->record_at,
-		.stream_bytes = 1u + entry->name_bytes + (with_address ? 16u : 8u),
+		.stream_bytes = (uint64_t)stream_bytes,
 		.name = name,
 		.address = entry->guest_address,
 		.bytes = entry->used_bytes,
@@ -104,7 +104,9 @@ static void observe(struct rs_load *load, const char *name, const struct rs_bloc
 	load->ops.observe(load->opaque, &seen);
 }
 
-static int load_entry(struct rs_load *load, const struct rs_block_entry *entry, uint64_t left)
+/* bytes: of the entry in the stream. left: of the total, before it. */
+static int load_entry(struct rs_load *load, const struct rs_block_entry *entry, int bytes,
+		      uint64_t left)
 {
 	struct rs_state *state = load->state;
 	char name[RS_REGION_NAME_BYTES] = "";
@@ -117,7 +119,7 @@ static int load_entry(struct rs_load *load, const struct rs_block_entry *entry, 
 				       "the total, or they are not whole pages",
 				       name, (unsigned long long)entry->used_bytes,
 				       (unsigned long long)left);
-	observe(load, name, entry);
+	observe(load, name, entry, bytes);
 
 	struct rs_region *region = rs_region_find_pinned(state, name, entry->name_bytes);
 
@@ -168,7 +170,7 @@ int rs_block_list_load(struct rs_load *load, struct rs_stream *stream, uint64_t 
 			return bytes;
 		uint64_t used_bytes = entry.used_bytes;
 
-		if (load_entry(load, &entry, left) != 0)
+		if (load_entry(load, &entry, bytes, left) != 0)
 			return rs_session_code(state);
 		rs_stream_skip(stream, (uint64_t)bytes);
 		left -= used_bytes;

@@ -13,11 +13,6 @@
 
 #include <string.h>
 
-bool rs_incoming_is_lax(const struct rs_incoming *in)
-{
-	return !in->migration->native && rs_params_number(&in->state->params, RS_PARAM_LAX) != 0;
-}
-
 int rs_incoming_fail(struct rs_incoming *in, const char *what)
 {
 	return rs_session_fail(in->state, -EINVAL, "%s", what);
@@ -109,7 +104,7 @@ static int get_start(struct rs_incoming *in, enum rs_outer_record record)
 /* QEMU loads what comes behind the end; only a source that is lost in its own stream sends it. */
 static bool is_open(const struct rs_incoming *in, const struct rs_section *section)
 {
-	bool behind_end = in->progress == RS_RAM_ENDED && rs_incoming_is_lax(in);
+	bool behind_end = in->progress == RS_RAM_ENDED && rs_migration_is_lax(in->migration);
 
 	return (in->progress == RS_RAM_STARTED || behind_end) && section->id == in->ram.id;
 }
@@ -138,7 +133,7 @@ static int check_ended(struct rs_incoming *in)
 	if (in->progress == RS_RAM_AWAITED)
 		return rs_incoming_fail(in, "the stream holds no RAM");
 	/* A background snapshot of QEMU's has no end of RAM: all its pages went out before. */
-	if ((in->devices && !in->migration->native) || rs_incoming_is_lax(in)) {
+	if ((in->devices && !in->migration->native) || rs_migration_is_lax(in->migration)) {
 		rs_migration_warn(in->migration,
 				  "the end of RAM is missing, as in a background snapshot");
 		return 0;
@@ -150,7 +145,9 @@ int rs_incoming_check_complete(struct rs_incoming *in)
 {
 	int result = check_ended(in);
 
-	return result != 0 ? result : rs_ram_load_check_received(in->state, rs_incoming_is_lax(in));
+	return result != 0
+		   ? result
+		   : rs_ram_load_check_received(in->state, rs_migration_is_lax(in->migration));
 }
 
 /* The next record's first byte, without taking it; the session's error if there is none. */
@@ -312,7 +309,7 @@ static int setup(struct rs_incoming *in)
 		rs_ram_load_allow_runs(in->state);
 	/* Only now it is known whose form it is, and being lax is for QEMU's. */
 	if (result == 0)
-		in->state->load->lax = rs_incoming_is_lax(in);
+		in->state->load->lax = rs_migration_is_lax(in->migration);
 	rs_counter_set(in->state->counters.setup_end_ns, rs_clock_ns());
 	return result;
 }

@@ -28,9 +28,6 @@ struct rs_incoming {
 	uint64_t record_at;   /* offset of the record that is being read */
 };
 
-/* QEMU's form, and the parameter lax is on. */
-bool rs_incoming_is_lax(const struct rs_incoming *in);
-
 /* The session's error, for something that the source may not do. */
 int rs_incoming_fail(struct rs_incoming *in, const char *what);
 

@@ -67,7 +67,7 @@ static int answer_ping(struct rs_incoming *in, const struct rs_message *message)
 /* Someone recorded a stream whose source waited for answers, and has had them. */
 static int read_recording(struct rs_incoming *in)
 {
-	if (!rs_incoming_is_lax(in))
+	if (!rs_migration_is_lax(in->migration))
 		return rs_incoming_fail(in, "the source opens a return path, and the stream is "
 					    "one-way here (lax reads it as a recording)");
 	in->recording = true;

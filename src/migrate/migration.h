@@ -31,6 +31,12 @@ struct rs_migration {
 	bool committed; /* too late for cancel */
 };
 
+/* QEMU's form, and the parameter lax is on. */
+static inline bool rs_migration_is_lax(const struct rs_migration *migration)
+{
+	return !migration->native && rs_params_number(&migration->state->params, RS_PARAM_LAX) != 0;
+}
+
 /* A new one, in place of the state's last. NULL without memory. */
 struct rs_migration *rs_migration_new(struct rs_state *state, const struct rs_vm_ops *vm,
 				      void *opaque, bool outgoing);

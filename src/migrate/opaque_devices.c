@@ -10,11 +10,6 @@
 /* From an end mark to the text of the description: u8 0x00, u8 0x06, u32 length. */
 #define TO_DESCRIPTION 6u
 
-static bool is_lax(const struct rs_migration *migration)
-{
-	return rs_params_number(&migration->state->params, RS_PARAM_LAX) != 0;
-}
-
 static void init_tail(struct rs_device_tail *tail, const struct rs_migration *migration)
 {
 	rs_device_tail_init(tail,
@@ -26,7 +21,8 @@ static void init_tail(struct rs_device_tail *tail, const struct rs_migration *mi
 /* The stream ends, and no description has come. */
 static int end_without_description(struct rs_incoming *in, struct rs_device_tail *tail)
 {
-	if (is_lax(in->migration) && !in->return_path && rs_device_tail_may_end(tail)) {
+	if (rs_migration_is_lax(in->migration) && !in->return_path &&
+	    rs_device_tail_may_end(tail)) {
 		rs_migration_warn(in->migration, "no description follows the device state, so it "
 						 "may not be whole");
 		tail->end_mark = tail->bytes - 1;
@@ -113,7 +109,7 @@ static bool is_whole(const struct rs_migration *migration, struct rs_device_tail
 	if (tail->whole)
 		return true;
 	tail->end_mark = tail->bytes - 1;
-	return is_lax(migration) && rs_device_tail_may_end(tail);
+	return rs_migration_is_lax(migration) && rs_device_tail_may_end(tail);
 }
 
 int rs_opaque_devices_save(struct rs_migration *migration, const void *data, size_t bytes,

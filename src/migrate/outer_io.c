@@ -44,7 +44,8 @@ void rs_outer_put_return(struct rs_stream *stream, enum rs_return_message messag
 	put_message(stream, message, payload, bytes);
 }
 
-int rs_outer_get_name(struct rs_migration *migration, char name[256], const char *what)
+/* A pstr of 1 to 255 bytes without zero bytes, as a C string. */
+static int get_name(struct rs_migration *migration, char name[256])
 {
 	struct rs_stream *stream = migration->stream;
 	uint8_t bytes = rs_stream_get_u8(stream);
@@ -57,7 +58,7 @@ int rs_outer_get_name(struct rs_migration *migration, char name[256], const char
 		return result;
 	if (bytes == 0 || strlen(name) != bytes)
 		return rs_session_fail(migration->state, -EINVAL,
-				       "the name of a %s is empty or contains a zero byte", what);
+				       "the name of a section is empty or contains a zero byte");
 	return 0;
 }
 
@@ -69,7 +70,7 @@ int rs_outer_get_section(struct rs_migration *migration, enum rs_outer_record re
 	*section = (struct rs_section){ .id = rs_stream_get_be32(stream) };
 	if (record == RS_OUTER_SECTION_PART || record == RS_OUTER_SECTION_END)
 		return rs_migration_fail_stream(migration);
-	int result = rs_outer_get_name(migration, section->name, "section");
+	int result = get_name(migration, section->name);
 
 	section->instance = rs_stream_get_be32(stream);
 	section->version = rs_stream_get_be32(stream);

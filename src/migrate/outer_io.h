@@ -44,7 +44,4 @@ int rs_outer_get_message(struct rs_migration *migration, size_t max_bytes,
 int rs_outer_get_answer(struct rs_migration *migration, enum rs_return_message wanted,
 			struct rs_message *message);
 
-/* A pstr of 1 to 255 bytes without zero bytes, as a C string. */
-int rs_outer_get_name(struct rs_migration *migration, char name[256], const char *what);
-
 #endif

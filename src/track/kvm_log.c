@@ -16,6 +16,25 @@ static size_t word_count(const struct rs_kvm_memory_slot *slot)
 	return (size_t)rs_bitmap_word_count(slot->pages);
 }
 
+/* The owner's slot behind another, the first one behind NULL; NULL at the end. Under the lock. */
+static struct rs_kvm_memory_slot *next_slot(const struct rs_kvm_region *owner,
+					    struct rs_kvm_memory_slot *slot)
+{
+	const struct rs_kvm *kvm = owner->kvm;
+
+	if (kvm->slot_count == 0)
+		return NULL;
+	struct rs_kvm_memory_slot *end = kvm->slots + kvm->slot_count;
+
+	for (slot = slot == NULL ? kvm->slots : slot + 1; slot < end; slot++)
+		if (slot->owner == owner)
+			return slot;
+	return NULL;
+}
+
+#define for_each_slot(slot, owner)                                                                 \
+	for ((slot) = next_slot((owner), NULL); (slot) != NULL; (slot) = next_slot((owner), (slot)))
+
 /* ---- slots --------------------------------------------------------------------------------- */
 
 static int set_memory(struct rs_kvm *kvm, const struct rs_kvm_memory_slot *slot, uint32_t flags,
@@ -81,11 +100,9 @@ static void stop_slot(struct rs_kvm *kvm, struct rs_kvm_memory_slot *slot)
 
 static void stop_region(struct rs_kvm_region *owner)
 {
-	struct rs_kvm *kvm = owner->kvm;
+	struct rs_kvm_memory_slot *slot;
 
-	for (size_t i = 0; i < kvm->slot_count; i++)
-		if (kvm->slots[i].owner == owner)
-			stop_slot(kvm, &kvm->slots[i]);
+	for_each_slot(slot, owner) stop_slot(owner->kvm, slot);
 	owner->logging = false;
 }
 
@@ -93,15 +110,14 @@ static int log_start(void *opaque, struct rs_region *region, void **cookie, stru
 {
 	struct rs_kvm_region *owner = opaque;
 	struct rs_kvm *kvm = owner->kvm;
+	struct rs_kvm_memory_slot *slot;
 	int result = 0;
 
 	(void)region;
 	*cookie = NULL;
 	pthread_mutex_lock(&kvm->lock);
 	owner->logging = true;
-	for (size_t i = 0; result == 0 && i < kvm->slot_count; i++)
-		if (kvm->slots[i].owner == owner)
-			result = rs_kvm_slot_start(kvm, &kvm->slots[i], error);
+	for_each_slot(slot, owner) if (result == 0) result = rs_kvm_slot_start(kvm, slot, error);
 	if (result != 0)
 		stop_region(owner);
 	pthread_mutex_unlock(&kvm->lock);
@@ -143,6 +159,7 @@ static int log_sync(void *opaque, struct rs_region *region, void *cookie,
 {
 	struct rs_kvm_region *owner = opaque;
 	struct rs_kvm *kvm = owner->kvm;
+	struct rs_kvm_memory_slot *slot;
 	int result = 0;
 
 	(void)region;
@@ -150,9 +167,7 @@ static int log_sync(void *opaque, struct rs_region *region, void *cookie,
 	pthread_mutex_lock(&kvm->lock);
 	if (kvm->log == RS_KVM_LOG_RING)
 		result = rs_kvm_rings_harvest(kvm, error);
-	for (size_t i = 0; result == 0 && i < kvm->slot_count; i++)
-		if (kvm->slots[i].owner == owner)
-			result = sync_slot(kvm, &kvm->slots[i], sink, error);
+	for_each_slot(slot, owner) if (result == 0) result = sync_slot(kvm, slot, sink, error);
 	pthread_mutex_unlock(&kvm->lock);
 	return result;
 }
@@ -208,14 +223,14 @@ static int log_clear(void *opaque, struct rs_region *region, void *cookie, uint6
 {
 	struct rs_kvm_region *owner = opaque;
 	struct rs_kvm *kvm = owner->kvm;
+	struct rs_kvm_memory_slot *slot;
 	int result = 0;
 
 	(void)region;
 	(void)cookie;
 	pthread_mutex_lock(&kvm->lock);
-	for (size_t i = 0; result == 0 && i < kvm->slot_count; i++)
-		if (kvm->slots[i].owner == owner)
-			result = clear_slot(kvm, &kvm->slots[i], offset, bytes, error);
+	for_each_slot(slot, owner) if (result == 0) result =
+	    clear_slot(kvm, slot, offset, bytes, error);
 	pthread_mutex_unlock(&kvm->lock);
 	return result;
 }
