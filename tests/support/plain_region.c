@@ -3,6 +3,7 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <cmocka.h>
 
@@ -52,4 +53,12 @@ const char *plain_error_text(const struct rs_state *state, enum rs_error_source 
 
 	rs_error_get(state, source, &error);
 	return error.text;
+}
+
+void plain_error_check(const struct rs_state *state, enum rs_error_source source, const char *text)
+{
+	const char *error = plain_error_text(state, source);
+
+	if (strstr(error, text) == NULL)
+		fail_msg("'%s' is not in '%s'", text, error);
 }

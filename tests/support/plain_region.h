@@ -19,4 +19,7 @@ struct rs_state *plain_state(uint32_t page_bytes);
 /* The text of the last error of that kind. Valid until the next call. */
 const char *plain_error_text(const struct rs_state *state, enum rs_error_source source);
 
+/* Assert that this text is part of it. */
+void plain_error_check(const struct rs_state *state, enum rs_error_source source, const char *text);
+
 #endif

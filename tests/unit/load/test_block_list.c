@@ -115,10 +115,7 @@ static int load(struct rs_state *state, const struct rs_load_ops *ops, const cha
 
 static void check_error(struct rs_state *state, const char *text)
 {
-	const char *error = plain_error_text(state, RS_ERROR_OF_MIGRATION);
-
-	if (strstr(error, text) == NULL)
-		fail_msg("'%s' is not in '%s'", text, error);
+	plain_error_check(state, RS_ERROR_OF_MIGRATION, text);
 }
 
 /* ---- good lists ---------------------------------------------------------------------------- */

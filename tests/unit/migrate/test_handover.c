@@ -28,10 +28,7 @@ static int teardown(void **state)
 
 static void check_error(const char *text)
 {
-	const char *error = plain_error_text(peer.state, RS_ERROR_OF_MIGRATION);
-
-	if (strstr(error, text) == NULL)
-		fail_msg("'%s' is not in '%s'", text, error);
+	plain_error_check(peer.state, RS_ERROR_OF_MIGRATION, text);
 }
 
 /* How the migration's own part of the journal must end. */

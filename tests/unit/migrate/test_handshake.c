@@ -247,13 +247,9 @@ static void start_and_take_the_offer(void)
 
 static void check_refused(int code, const char *text)
 {
-	const char *error;
-
 	scripted_peer_hang_up(&peer);
 	assert_int_equal(rs_migrate_wait(peer.state), code);
-	error = plain_error_text(peer.state, RS_ERROR_OF_MIGRATION);
-	if (strstr(error, text) == NULL)
-		fail_msg("'%s' is not in '%s'", text, error);
+	plain_error_check(peer.state, RS_ERROR_OF_MIGRATION, text);
 	/* The guest was never stopped. */
 	assert_string_equal(peer.vm.journal, "setup failed ");
 }

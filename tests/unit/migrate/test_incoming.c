@@ -48,10 +48,7 @@ static int load(const char *text)
 
 static void check_error(const char *text)
 {
-	const char *error = plain_error_text(peer.state, RS_ERROR_OF_MIGRATION);
-
-	if (strstr(error, text) == NULL)
-		fail_msg("'%s' is not in '%s'", text, error);
+	plain_error_check(peer.state, RS_ERROR_OF_MIGRATION, text);
 }
 
 /* Its pages go over other connections, of which nothing in the stream tells. */

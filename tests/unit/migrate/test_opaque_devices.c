@@ -84,10 +84,7 @@ static int teardown(void **state)
 
 static void check_error(const char *text)
 {
-	const char *error = plain_error_text(keeper.peer.state, RS_ERROR_OF_MIGRATION);
-
-	if (strstr(error, text) == NULL)
-		fail_msg("'%s' is not in '%s'", text, error);
+	plain_error_check(keeper.peer.state, RS_ERROR_OF_MIGRATION, text);
 }
 
 /* ---- taking -------------------------------------------------------------------------------- */
