@@ -47,7 +47,7 @@ static void close_stream(struct session *session, struct result *result)
 	result->error = error;
 	result->code = on_doubt == ON_DOUBT_RUN ? EXIT_FAILED : EXIT_IN_DOUBT;
 	if (on_doubt == ON_DOUBT_RUN)
-		guest_vm_ops.resume(session->guest);
+		guest_vm_ops.resume(session->guest, RS_RESUME_STAYED);
 }
 
 static void conclude(struct session *session, struct result *result)

@@ -126,6 +126,11 @@ def without_comments(text):
     return re.sub(r"/\*.*?\*/", "", text, flags=re.DOTALL)
 
 
+def without_attributes(declaration):
+    """What a compiler checks, and a reader does not need."""
+    return re.sub(r"\s*__attribute__\(\(.*\)\);$", ";", declaration, flags=re.DOTALL)
+
+
 def split_commas(text):
     parts, depth = [""], 0
     for char in text:
@@ -174,6 +179,7 @@ def prototype(declaration, width=90):
 
 def understand(item, declaration):
     """Find out what the declaration is, and hold it against the comment's name."""
+    declaration = without_attributes(declaration)
     plain = without_comments(declaration)
     match = re.match(r"#define (\w+)", plain)
     if match:
@@ -194,7 +200,7 @@ def understand(item, declaration):
         item.returns_void = match.group(1).strip() == "void"
         arguments = match.group(3).strip()
         item.declared = [] if arguments == "void" else [
-            declared_name(argument) for argument in split_commas(arguments)]
+            declared_name(argument) for argument in split_commas(arguments) if argument != "..."]
     else:
         item.kind, name = "object", declared_name(plain.rstrip(";"))
     if name != item.name:

@@ -20,10 +20,11 @@ static int vm_stop(void *opaque)
 	return 0;
 }
 
-static int vm_resume(void *opaque)
+static int vm_resume(void *opaque, enum rs_resume why)
 {
 	struct guest *guest = opaque;
 
+	(void)why;
 	guest->running = true;
 	if (guest->writers && !guest->hold)
 		writers_resume(guest->writers);

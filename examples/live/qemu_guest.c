@@ -97,11 +97,12 @@ static int put_away(struct guest *guest)
 }
 
 /* Nobody runs the guest here: to have it is to have it in the files. */
-static int vm_resume(void *opaque)
+static int vm_resume(void *opaque, enum rs_resume why)
 {
 	struct guest *guest = opaque;
 	int ret = put_away(guest);
 
+	(void)why;
 	guest->running = !ret;
 	return ret;
 }

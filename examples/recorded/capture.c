@@ -38,10 +38,11 @@ static int vm_load_device(void *opaque, const struct rs_device_section *section,
 	return rs_stream_skip(body, section->bytes);
 }
 
-static int vm_resume(void *opaque)
+static int vm_resume(void *opaque, enum rs_resume why)
 {
 	struct capture *capture = opaque;
 
+	(void)why;
 	return capture->ops->complete(capture->opaque, &capture->callback_error);
 }
 

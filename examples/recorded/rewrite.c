@@ -16,6 +16,12 @@ static int vm_do_nothing(void *opaque)
 	return 0;
 }
 
+static int vm_resume(void *opaque, enum rs_resume why)
+{
+	(void)why;
+	return vm_do_nothing(opaque);
+}
+
 static int vm_save_devices(void *opaque, struct rs_device_writer *writer)
 {
 	const struct sending *sending = opaque;
@@ -26,7 +32,7 @@ static int vm_save_devices(void *opaque, struct rs_device_writer *writer)
 static const struct rs_vm_ops vm_ops = {
 	.size = sizeof(struct rs_vm_ops),
 	.stop = vm_do_nothing,
-	.resume = vm_do_nothing,
+	.resume = vm_resume,
 	.save_devices = vm_save_devices,
 };
 

@@ -37,11 +37,11 @@ static int stop(void *opaque)
 	return 0;
 }
 
-static int resume(void *opaque)
+static int resume(void *opaque, enum rs_resume why)
 {
 	struct migration *migration = opaque;
 
-	if (migration->direction == DIRECTION_IN)
+	if (why == RS_RESUME_ARRIVED)
 		take_digest(migration);
 	vm_settle(migration->vm, true);
 	return 0;

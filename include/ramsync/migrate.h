@@ -133,13 +133,22 @@ RS_API int rs_device_save(struct rs_device_writer *writer, const struct rs_devic
 RS_API int rs_device_save_opaque(struct rs_device_writer *writer, const void *data, size_t bytes);
 
 /**
+ * enum rs_resume - why a guest is to be resumed.
+ * @RS_RESUME_STAYED: at the source: it was stopped for a migration that did not come to pass.
+ * @RS_RESUME_ARRIVED: at the destination: it has been handed over.
+ */
+enum rs_resume {
+	RS_RESUME_STAYED,
+	RS_RESUME_ARRIVED,
+};
+
+/**
  * struct rs_vm_ops - what a migration asks of the VMM.
  * @size: sizeof(struct rs_vm_ops).
  * @stop: stop the vCPUs and everything else that writes guest memory, and say so by returning.
  *	Return 0 or a negative errno, which ends the migration. Source; required there.
- * @resume: run the guest: at the source after a failure or cancel if stop was called; at the
- *	destination at the hand-over. A negative errno at the destination means that the guest does
- *	not run and will not: the source is told so and resumes it. Required.
+ * @resume: run the guest, for the reason that is given. A negative errno at the destination means
+ *	that the guest does not run and will not: the source is told so and resumes it. Required.
  * @save_devices: write device state with rs_device_save(). Source; optional.
  * @load_device: read one section's body from @body: exactly @section->bytes of it where that is
  *	known. Return 0 or a negative errno. Destination; without it a device section is an error.
@@ -155,12 +164,14 @@ RS_API int rs_device_save_opaque(struct rs_device_writer *writer, const void *da
  * @event: something happened. Optional. May call rs_migrate_cancel(), rs_stats_get() and
  *	rs_param_set(), nothing that waits for the migration.
  *
+ * What returns an errno can say why with rs_migrate_fail().
+ *
  * Context: all are called by the thread that migrates, one at a time.
  */
 struct rs_vm_ops {
 	size_t size;
 	int (*stop)(void *opaque);
-	int (*resume)(void *opaque);
+	int (*resume)(void *opaque, enum rs_resume why);
 	int (*save_devices)(void *opaque, struct rs_device_writer *writer);
 	int (*load_device)(void *opaque, const struct rs_device_section *section,
 			   struct rs_stream *body);
@@ -242,6 +253,22 @@ RS_API int rs_migrate_event_fd(const struct rs_state *state);
  * Context: blocks; not from a callback of the migration (-EDEADLK).
  */
 RS_API int rs_migrate_wait(struct rs_state *state);
+
+/**
+ * rs_migrate_fail() - say why a callback of the migration fails.
+ * @state: the state.
+ * @code: the negative errno that the callback is going to return.
+ * @format: as for printf(3): a sentence without a final dot, which names what is concerned.
+ *
+ * The text becomes the migration's error (RS_ERROR_OF_MIGRATION), unless there is one already, and
+ * a peer that can be told is told it. Without it the error says which callback failed, and no more.
+ *
+ * Return: @code, so that a callback can end with "return rs_migrate_fail(...)".
+ * Context: the callbacks of struct rs_vm_ops and struct rs_load_ops, in the thread that called them.
+ *	Elsewhere nothing is kept.
+ */
+RS_API int rs_migrate_fail(struct rs_state *state, int code, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 
 /**
  * rs_migrate_cancel() - end the migration, at either end.

@@ -69,13 +69,23 @@ static int get_commit(struct rs_migration *migration)
 	return result;
 }
 
+void rs_handover_tell_failure(struct rs_migration *migration)
+{
+	struct rs_error error;
+
+	if (!migration->two_way || rs_stream_error(migration->stream, NULL) != 0)
+		return;
+	rs_error_get(migration->state, RS_ERROR_OF_MIGRATION, &error);
+	put_text(migration, RS_RETURN_FAILED, error.text);
+}
+
 /* Resume the guest, and say so. It runs even if nobody hears that. */
 static int run_here(struct rs_migration *migration)
 {
 	int result = rs_migration_take_over(migration);
 
 	if (result != 0) {
-		put_text(migration, RS_RETURN_FAILED, "it could not resume the guest");
+		rs_handover_tell_failure(migration);
 		return result;
 	}
 	rs_outer_put_return(migration->stream, RS_RETURN_RUNNING, NULL, 0);
@@ -89,16 +99,6 @@ int rs_handover_in(struct rs_migration *migration)
 	if (flush(migration) != 0 || get_commit(migration) != 0)
 		return RS_ERROR_IN_DOUBT;
 	return run_here(migration);
-}
-
-void rs_handover_tell_failure(struct rs_migration *migration)
-{
-	struct rs_error error;
-
-	if (!migration->two_way || rs_stream_error(migration->stream, NULL) != 0)
-		return;
-	rs_error_get(migration->state, RS_ERROR_OF_MIGRATION, &error);
-	put_text(migration, RS_RETURN_FAILED, error.text);
 }
 
 /* ---- settling what is in doubt ------------------------------------------------------------- */

@@ -178,6 +178,19 @@ int rs_migrate_cancel(struct rs_state *state)
 	return 0;
 }
 
+int rs_migrate_fail(struct rs_state *state, int code, const char *format, ...)
+{
+	va_list arguments;
+
+	va_start(arguments, format);
+	pthread_mutex_lock(&state->lock);
+	if (rs_session_is_mine_locked(state))
+		rs_session_failv_locked(state, code, format, arguments);
+	pthread_mutex_unlock(&state->lock);
+	va_end(arguments);
+	return code;
+}
+
 int rs_migration_fail_stream(struct rs_migration *migration)
 {
 	return rs_session_check_stream(migration->state, migration->stream);
@@ -187,7 +200,7 @@ int rs_migration_take_over(struct rs_migration *migration)
 {
 	struct rs_state *state = migration->state;
 	uint64_t since = rs_clock_ns();
-	int result = migration->vm.resume(migration->opaque);
+	int result = migration->vm.resume(migration->opaque, RS_RESUME_ARRIVED);
 
 	rs_counter_set(state->counters.resume_ns, rs_clock_ns() - since);
 	return result < 0 ? rs_session_fail(state, result, "the VMM failed to resume the guest")
@@ -199,5 +212,6 @@ int rs_migration_resume_vm(struct rs_migration *migration)
 	if (!migration->vm_stopped)
 		return 0;
 	migration->vm_stopped = false;
-	return migration->vm.resume(migration->opaque);
+	return migration->vm.resume(migration->opaque, migration->outgoing ? RS_RESUME_STAYED
+									   : RS_RESUME_ARRIVED);
 }

@@ -179,11 +179,6 @@ int rs_region_add_dirty_log(struct rs_region *region, const struct rs_dirty_log_
 
 /* ---- removing and resizing ----------------------------------------------------------------- */
 
-static bool called_by_worker_locked(const struct rs_state *state)
-{
-	return state->session.attached && pthread_equal(state->session.thread, pthread_self());
-}
-
 /* Wait until nobody uses the region's memory. The session has failed, so it is soon. */
 static void wait_unpinned_locked(struct rs_region *region)
 {
@@ -196,7 +191,7 @@ int rs_region_remove(struct rs_region *region)
 	struct rs_state *state = region->state;
 
 	pthread_mutex_lock(&state->lock);
-	if (called_by_worker_locked(state)) {
+	if (rs_session_is_mine_locked(state)) {
 		pthread_mutex_unlock(&state->lock);
 		return rs_state_refuse(state, -EDEADLK,
 				       "region %s cannot be removed from inside the migration",
@@ -236,7 +231,7 @@ int rs_region_resize(struct rs_region *region, uint64_t used_bytes)
 				       region->name);
 	atomic_store_explicit(&region->used_bytes, used_bytes, memory_order_relaxed);
 	/* What is cut off may be unmapped as soon as this returns. */
-	if (shrinks && !called_by_worker_locked(state))
+	if (shrinks && !rs_session_is_mine_locked(state))
 		wait_unpinned_locked(region);
 	pthread_mutex_unlock(&state->lock);
 	return 0;

@@ -84,8 +84,12 @@ void rs_session_detach(struct rs_state *state)
 	pthread_mutex_unlock(&state->lock);
 }
 
-__attribute__((format(printf, 3, 0))) static int fail_locked(struct rs_state *state, int code,
-							     const char *format, va_list arguments)
+bool rs_session_is_mine_locked(const struct rs_state *state)
+{
+	return state->session.attached && pthread_equal(state->session.thread, pthread_self());
+}
+
+int rs_session_failv_locked(struct rs_state *state, int code, const char *format, va_list arguments)
 {
 	struct rs_session *session = &state->session;
 
@@ -97,7 +101,7 @@ __attribute__((format(printf, 3, 0))) static int fail_locked(struct rs_state *st
 		atomic_store_explicit(&session->code, code, memory_order_release);
 	}
 	/* A call that fails by itself needs no waking, and may have to tell its peer why. */
-	if (session->attached && !pthread_equal(session->thread, pthread_self()))
+	if (session->attached && !rs_session_is_mine_locked(state))
 		rs_session_wake_locked(state);
 	return session->error.code;
 }
@@ -113,7 +117,7 @@ int rs_session_fail_locked(struct rs_state *state, int code, const char *format,
 	va_list arguments;
 
 	va_start(arguments, format);
-	code = fail_locked(state, code, format, arguments);
+	code = rs_session_failv_locked(state, code, format, arguments);
 	va_end(arguments);
 	return code;
 }
@@ -124,7 +128,7 @@ int rs_session_fail(struct rs_state *state, int code, const char *format, ...)
 
 	va_start(arguments, format);
 	pthread_mutex_lock(&state->lock);
-	code = fail_locked(state, code, format, arguments);
+	code = rs_session_failv_locked(state, code, format, arguments);
 	pthread_mutex_unlock(&state->lock);
 	va_end(arguments);
 	return code;
@@ -137,7 +141,7 @@ int rs_session_explain(struct rs_state *state, int code, const char *format, ...
 	va_start(arguments, format);
 	pthread_mutex_lock(&state->lock);
 	state->session.error.code = 0;
-	code = fail_locked(state, code, format, arguments);
+	code = rs_session_failv_locked(state, code, format, arguments);
 	pthread_mutex_unlock(&state->lock);
 	va_end(arguments);
 	return code;

@@ -18,6 +18,7 @@
 #include <ramsync/region.h>
 #include <ramsync/stream.h>
 #include <pthread.h>
+#include <stdarg.h>
 
 /* What sequence of calls is open; api/phase.c has the table of what is legal when. */
 enum rs_phase {
@@ -108,6 +109,9 @@ void rs_session_ignore_regions(struct rs_state *state);
 int rs_session_attach(struct rs_state *state, struct rs_stream *stream);
 void rs_session_detach(struct rs_state *state);
 
+/* Is this the thread whose call uses the stream? */
+bool rs_session_is_mine_locked(const struct rs_state *state);
+
 /* Shut the stream of the call that runs, if there is one: it returns soon. Any thread. */
 void rs_session_wake_locked(struct rs_state *state);
 
@@ -120,6 +124,8 @@ int rs_session_fail(struct rs_state *state, int code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 int rs_session_fail_locked(struct rs_state *state, int code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+int rs_session_failv_locked(struct rs_state *state, int code, const char *format,
+			    va_list arguments) __attribute__((format(printf, 3, 0)));
 
 /* The same with an error at hand; with the sticky error of a stream, if it has one (else 0). */
 int rs_session_fail_with(struct rs_state *state, const struct rs_error *error);

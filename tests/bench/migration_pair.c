@@ -41,8 +41,9 @@ static int on_stop(void *opaque)
 	return 0;
 }
 
-static int on_resume(void *opaque)
+static int on_resume(void *opaque, enum rs_resume why)
 {
+	(void)why;
 	((struct clock_pair *)opaque)->resumed_ns = rs_clock_ns();
 	return 0;
 }

@@ -69,10 +69,11 @@ static int announced(void *opaque, const char *name, uint64_t used_bytes)
 	return 0;
 }
 
-static int resume(void *opaque)
+static int resume(void *opaque, enum rs_resume why)
 {
 	struct vm *vm = opaque;
 
+	(void)why;
 	if (vm->options & OPTION_RESUME_FAILS)
 		return -EIO;
 	vm->resumes++;

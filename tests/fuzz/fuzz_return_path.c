@@ -45,10 +45,11 @@ static int stop(void *opaque)
 	return vm->options & OPTION_STOP_FAILS ? -EIO : 0;
 }
 
-static int resume(void *opaque)
+static int resume(void *opaque, enum rs_resume why)
 {
 	struct vm *vm = opaque;
 
+	CHECK(why == RS_RESUME_STAYED);
 	CHECK(!vm->running);
 	vm->running = true;
 	return 0;

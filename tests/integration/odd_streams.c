@@ -79,10 +79,11 @@ static int load_opaque(void *opaque, const void *data, size_t bytes)
 	return 0;
 }
 
-static int resume(void *opaque)
+static int resume(void *opaque, enum rs_resume why)
 {
 	struct odd_vm *vm = opaque;
 
+	(void)why;
 	vm->resumes++;
 	return 0;
 }

@@ -23,10 +23,16 @@ static int do_nothing(void *opaque)
 	return 0;
 }
 
+static int resume(void *opaque, enum rs_resume why)
+{
+	(void)why;
+	return do_nothing(opaque);
+}
+
 static const struct rs_vm_ops vm = {
 	.size = sizeof(vm),
 	.stop = do_nothing,
-	.resume = do_nothing,
+	.resume = resume,
 };
 
 static unsigned char *map_all(void)

@@ -38,9 +38,10 @@ static int stop(void *opaque)
 	return 0;
 }
 
-static int resume(void *opaque)
+static int resume(void *opaque, enum rs_resume why)
 {
 	(void)opaque;
+	(void)why;
 	return 0;
 }
 

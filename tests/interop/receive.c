@@ -37,10 +37,11 @@ static int load_device(void *opaque, const struct rs_device_section *section,
 	return rs_stream_skip(body, bytes);
 }
 
-static int resume(void *opaque)
+static int resume(void *opaque, enum rs_resume why)
 {
 	struct receiver *receiver = opaque;
 
+	(void)why;
 	receiver->running++;
 	return 0;
 }

@@ -88,8 +88,9 @@ static int vm_stop(void *opaque)
 	return guest_stop(opaque);
 }
 
-static int vm_resume(void *opaque)
+static int vm_resume(void *opaque, enum rs_resume why)
 {
+	(void)why;
 	return guest_resume(opaque);
 }
 

@@ -22,11 +22,11 @@ static int vm_stop(void *opaque)
 	return vm->stop_code;
 }
 
-static int vm_resume(void *opaque)
+static int vm_resume(void *opaque, enum rs_resume why)
 {
 	struct journal_vm *vm = opaque;
 
-	write_down(vm, "resume");
+	write_down(vm, why == RS_RESUME_ARRIVED ? "resume" : "go-on");
 	return vm->resume_code;
 }
 

@@ -6,7 +6,8 @@
  *	setup active device completed ...	status
  *	pass1 pass2 ...				dirty sync
  *	warning
- *	stop resume save load:NAME		callbacks
+ *	stop save load:NAME			callbacks
+ *	resume go-on				the same one, for a guest that arrived, that stayed
  */
 #ifndef RS_TESTS_JOURNAL_VM_H
 #define RS_TESTS_JOURNAL_VM_H

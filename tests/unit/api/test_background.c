@@ -167,12 +167,12 @@ static void cancelled_from_inside(void **state)
 		{ "active", "setup active pass1 cancelling cancelled " },
 		{ "pass1", "setup active pass1 cancelling cancelled " },
 		{ "pass2", "setup active pass1 pass2 " },
-		{ "device", "setup active pass1 pass2 device stop resume cancelling cancelled " },
-		{ "stop", "setup active pass1 pass2 device stop resume cancelling cancelled " },
+		{ "device", "setup active pass1 pass2 device stop go-on cancelling cancelled " },
+		{ "stop", "setup active pass1 pass2 device stop go-on cancelling cancelled " },
 		{ "pass3",
-		  "setup active pass1 pass2 device stop pass3 save resume cancelling cancelled " },
+		  "setup active pass1 pass2 device stop pass3 save go-on cancelling cancelled " },
 		{ "save",
-		  "setup active pass1 pass2 device stop pass3 save resume cancelling cancelled " },
+		  "setup active pass1 pass2 device stop pass3 save go-on cancelling cancelled " },
 	};
 
 	(void)state;
@@ -256,7 +256,7 @@ static void cancelled_at_any_moment(void **state)
 		assert_true(ends.destination.result < 0);
 		assert_null(strstr(ends.destination.vm.journal, "resume"));
 		if (strstr(ends.source.vm.journal, "stop") != NULL)
-			assert_non_null(strstr(ends.source.vm.journal, "resume"));
+			assert_non_null(strstr(ends.source.vm.journal, "go-on"));
 		if (ends.destination.result == RS_ERROR_IN_DOUBT)
 			assert_int_equal(
 			    rs_migrate_resolve(ends.destination.state, RS_RESOLVE_DISCARD), 0);

@@ -181,7 +181,7 @@ static void callbacks_and_streams_that_will_not_do(void **unused)
 	assert_non_null(strstr(plain_error_text(state, RS_ERROR_OF_CALL), "lacks resume"));
 	assert_int_equal(rs_migrate_in(state, in, &ops, NULL), -EINVAL);
 	assert_int_equal(rs_migrate_start_in(state, in, &ops, NULL), -EINVAL);
-	ops.resume = (int (*)(void *))abort;
+	ops.resume = (int (*)(void *, enum rs_resume))abort;
 	assert_int_equal(rs_migrate_out(state, out, &ops, NULL), -EINVAL);
 	assert_non_null(strstr(plain_error_text(state, RS_ERROR_OF_CALL), "lacks stop"));
 	ops.stop = (int (*)(void *))abort;

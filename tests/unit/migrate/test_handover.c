@@ -74,19 +74,19 @@ static void answers_to_the_source(void **state)
 	} cases[] = {
 		{ PEER_READY, PEER_RUNNING, 0, "save completed ", "" },
 		/* before COMMIT the guest is the source's, whatever happens */
-		{ PEER_FAILED, NULL, -EREMOTEIO, "save resume failed ",
+		{ PEER_FAILED, NULL, -EREMOTEIO, "save go-on failed ",
 		  "the destination failed: full" },
-		{ PEER_RUNNING, NULL, -EPROTO, "save resume failed ",
+		{ PEER_RUNNING, NULL, -EPROTO, "save go-on failed ",
 		  "says 0x5255 where 0x5254 is due" },
-		{ "16:5253 16:0", NULL, -EPROTO, "save resume failed ", "0x5253" },
-		{ "16:5254", NULL, -ENODATA, "save resume failed ", "ended" },
-		{ "", NULL, -ENODATA, "save resume failed ", "ended" },
+		{ "16:5253 16:0", NULL, -EPROTO, "save go-on failed ", "0x5253" },
+		{ "16:5254", NULL, -ENODATA, "save go-on failed ", "ended" },
+		{ "", NULL, -ENODATA, "save go-on failed ", "ended" },
 		/* after it, only a clear word gives it back */
-		{ PEER_READY, PEER_FAILED, -EREMOTEIO, "save resume failed ",
+		{ PEER_READY, PEER_FAILED, -EREMOTEIO, "save go-on failed ",
 		  "the destination failed: full" },
 		{ PEER_READY, PEER_READY, RS_ERROR_IN_DOUBT, "save in-doubt ", "0x5254" },
 		/* cut, but said */
-		{ PEER_READY, "16:5256 16:4 t:fu", -ENODATA, "save resume failed ", "ended" },
+		{ PEER_READY, "16:5256 16:4 t:fu", -ENODATA, "save go-on failed ", "ended" },
 		{ PEER_READY, "16:52", RS_ERROR_IN_DOUBT, "save in-doubt ", "ended" },
 		{ PEER_READY, "", RS_ERROR_IN_DOUBT, "save in-doubt ", "ended" },
 	};
@@ -135,7 +135,7 @@ static void a_source_resolved_by_decree(void **state)
 	source_in_doubt();
 	assert_int_equal(rs_migrate_resolve(peer.state, RS_RESOLVE_RUN), 0);
 	assert_int_equal(rs_migrate_status(peer.state), RS_STATUS_FAILED);
-	check_journal_end("in-doubt resume failed ");
+	check_journal_end("in-doubt go-on failed ");
 	assert_int_equal(rs_migrate_resolve(peer.state, RS_RESOLVE_RUN), -EINVAL);
 
 	source_in_doubt();
@@ -198,7 +198,7 @@ static void a_source_that_asks_again(void **state)
 	source_in_doubt();
 	assert_int_equal(reconnect_out(PEER_FAILED, CLAIM_COMMITTED), 0);
 	assert_int_equal(rs_migrate_status(peer.state), RS_STATUS_FAILED);
-	assert_string_equal(peer.vm.journal, "resume failed ");
+	assert_string_equal(peer.vm.journal, "go-on failed ");
 }
 
 /* It failed before COMMIT, the guest runs here; the destination may not know that. */
@@ -208,7 +208,7 @@ static void a_source_that_failed_tells(void **state)
 	source_asks();
 	scripted_peer_hang_up(&peer);
 	assert_int_equal(rs_migrate_wait(peer.state), -ENODATA);
-	check_journal_end("save resume failed ");
+	check_journal_end("save go-on failed ");
 	assert_int_equal(reconnect_out(PEER_RUNNING, CLAIM_ABORTED), -EEXIST);
 	assert_int_equal(reconnect_out(PEER_FAILED, CLAIM_ABORTED), 0);
 	assert_int_equal(rs_migrate_status(peer.state), RS_STATUS_FAILED);

@@ -352,7 +352,7 @@ static void what_is_no_device_state(void **state)
 		assert_int_equal(save(cases[i].machine, &stream), cases[i].code);
 		check_error(cases[i].text);
 		assert_non_null(strstr(keeper.peer.vm.journal, " stop "));
-		assert_non_null(strstr(keeper.peer.vm.journal, " resume failed "));
+		assert_non_null(strstr(keeper.peer.vm.journal, " go-on failed "));
 		rs_stream_close(stream, NULL);
 	}
 }

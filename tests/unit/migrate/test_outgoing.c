@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Whole migrations as both ends see them: what is asked and told in which order, and what the
  * counters say. */
+#include "support/plain_region.h"
 #include "support/two_ends.h"
 
 #include <errno.h>
@@ -238,21 +239,21 @@ static void callbacks_that_fail(void **state)
 		const char *destination_text;
 	} cases[] = {
 		{ "stop", offsetof(struct two_ends, source.vm.stop_code), -ENOLCK,
-		  "setup active pass1 pass2 device stop resume failed ",
+		  "setup active pass1 pass2 device stop go-on failed ",
 		  "the VMM failed to stop the guest", 0, "setup active failed ", "" },
 		{ "save", offsetof(struct two_ends, source.vm.save_code), -ENOLCK,
-		  "setup active pass1 pass2 device stop pass3 save resume failed ",
+		  "setup active pass1 pass2 device stop pass3 save go-on failed ",
 		  "the VMM failed to save its device state", 0, "setup active ", "" },
 		{ "load", offsetof(struct two_ends, destination.vm.load_code), -EREMOTEIO,
-		  "setup active pass1 pass2 device stop pass3 save resume failed ",
+		  "setup active pass1 pass2 device stop pass3 save go-on failed ",
 		  "the destination failed: device section dev, instance 0, version 3: the VMM "
 		  "failed "
 		  "to load it",
 		  -ENOLCK, "setup active load:dev failed ",
 		  "device section dev, instance 0, version 3: the VMM failed to load it" },
 		{ "resume there", offsetof(struct two_ends, destination.vm.resume_code), -EREMOTEIO,
-		  "setup active pass1 pass2 device stop pass3 save resume failed ",
-		  "the destination failed: it could not resume the guest", -ENOLCK,
+		  "setup active pass1 pass2 device stop pass3 save go-on failed ",
+		  "the destination failed: the VMM failed to resume the guest", -ENOLCK,
 		  "setup active load:dev resume failed ", "the VMM failed to resume the guest" },
 	};
 
@@ -281,6 +282,58 @@ static void callbacks_that_fail(void **state)
 		two_ends_migrate(&ends);
 		check_success();
 	}
+}
+
+static void give_a_reason(struct journal_vm *vm, const char *word)
+{
+	if (strcmp(word, vm->hook_opaque) == 0)
+		assert_int_equal(rs_migrate_fail(vm->state, -ENOLCK, "key %d does not fit", 3),
+				 -ENOLCK);
+}
+
+/* The reason is the migration's error at the end that failed, and the source hears of it. */
+static void callbacks_that_say_why(void **state)
+{
+	static const struct {
+		const char *word;
+		size_t vm, code; /* offsets in struct two_ends */
+		const char *source_text;
+	} cases[] = {
+		{ "stop", offsetof(struct two_ends, source.vm),
+		  offsetof(struct two_ends, source.vm.stop_code), "key 3 does not fit" },
+		{ "save", offsetof(struct two_ends, source.vm),
+		  offsetof(struct two_ends, source.vm.save_code), "key 3 does not fit" },
+		{ "load:dev", offsetof(struct two_ends, destination.vm),
+		  offsetof(struct two_ends, destination.vm.load_code),
+		  "the destination failed: key 3 does not fit" },
+		{ "resume", offsetof(struct two_ends, destination.vm),
+		  offsetof(struct two_ends, destination.vm.resume_code),
+		  "the destination failed: key 3 does not fit" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct journal_vm *vm = (void *)((char *)&ends + cases[i].vm);
+		int *code = (void *)((char *)&ends + cases[i].code);
+
+		print_message("%s\n", cases[i].word);
+		*code = -ENOLCK;
+		two_ends_connect(&ends, NULL, NULL);
+		vm->hook = give_a_reason;
+		vm->hook_opaque = (void *)(uintptr_t)cases[i].word;
+		two_ends_migrate(&ends);
+		*code = 0;
+		vm->hook = NULL;
+		assert_string_equal(end_error(&ends.source), cases[i].source_text);
+		assert_non_null(
+		    strstr(plain_error_text(vm->state, RS_ERROR_OF_MIGRATION), "key 3"));
+	}
+	/* Outside of a callback it is not kept. */
+	two_ends_connect(&ends, NULL, NULL);
+	two_ends_migrate(&ends);
+	assert_int_equal(rs_migrate_fail(ends.source.state, -EIO, "too late"), -EIO);
+	assert_string_equal(end_error(&ends.source), "");
+	check_success();
 }
 
 /* A device that fails to be saved is a failure even if the VMM forgets to say so. */
@@ -484,6 +537,7 @@ int main(void)
 		TEST(the_parts_of_the_downtime),
 		TEST(a_structure_of_another_version),
 		TEST(callbacks_that_fail),
+		TEST(callbacks_that_say_why),
 		TEST(a_device_with_a_bad_name),
 		TEST(a_device_that_is_too_large),
 		TEST(a_device_that_reads_another_length),
