@@ -34,38 +34,43 @@ static int vm_resume(void *opaque, enum rs_resume why)
 static int vm_save_devices(void *opaque, struct rs_device_writer *out)
 {
 	struct guest *guest = opaque;
+	struct rs_error error = { 0 };
+	int ret = guest->writers ? device_save(guest->writers, out, &error) : 0;
 
-	return guest->writers ? device_save(guest->writers, out, &guest->error) : 0;
+	return fail_migration(guest->state, ret, &error);
 }
 
 static int vm_load_device(void *opaque, const struct rs_device_section *section,
 			  struct rs_stream *body)
 {
 	struct guest *guest = opaque;
+	struct rs_error error = { 0 };
+	int ret;
 
 	if (strcmp(section->name, DEVICE_NAME) || section->version != DEVICE_VERSION ||
 	    section->instance || guest->writers)
-		return fail(&guest->error, -ENOTSUP,
-			    "device \"%s\" instance %u version %u: there is only one \"%s\" "
-			    "version %u here",
-			    section->name, section->instance, section->version, DEVICE_NAME,
-			    DEVICE_VERSION);
-	return device_load(guest->state, body, &guest->writers, &guest->error);
+		return rs_migrate_fail(guest->state, -ENOTSUP,
+				       "device \"%s\" instance %u version %u: there is only one "
+				       "\"%s\" version %u here",
+				       section->name, section->instance, section->version,
+				       DEVICE_NAME, DEVICE_VERSION);
+	ret = device_load(guest->state, body, &guest->writers, &error);
+	return fail_migration(guest->state, ret, &error);
 }
 
 int guest_region_announced(void *opaque, const char *name, uint64_t used_bytes)
 {
 	struct guest *guest = opaque;
 	struct memory *memory = &guest->memory;
+	struct rs_error error = { 0 };
 	unsigned count = memory->count;
-	int ret;
+	int ret = memory_add_announced(memory, name, used_bytes, guest->max_bytes, &error);
 
-	ret = memory_add_announced(memory, name, used_bytes, guest->max_bytes, &guest->error);
-	if (ret)
-		return ret;
-	if (guest->touch_announced)
+	if (!ret && guest->touch_announced)
 		memory_touch(memory, count);
-	return memory_register(memory, count, guest->state, NULL, &guest->error);
+	if (!ret)
+		ret = memory_register(memory, count, guest->state, NULL, &error);
+	return fail_migration(guest->state, ret, &error);
 }
 
 void guest_event(void *opaque, const struct rs_event *event)

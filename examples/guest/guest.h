@@ -26,7 +26,6 @@ struct guest {
 	_Atomic bool running; /* as the migration sees it */
 	_Atomic bool was_stopped;
 	struct qemu_guest *qemu; /* it goes from a QEMU into files; NULL: it does not */
-	struct rs_error error;   /* why a callback failed; the migration's thread's */
 };
 
 /* What rs_migrate_out() and rs_migrate_in() need; the opaque argument is the guest. */

@@ -53,16 +53,18 @@ static void vm_observe(void *opaque, const struct rs_observation *seen)
 static int vm_load_opaque(void *opaque, const void *data, size_t bytes)
 {
 	struct guest *guest = opaque;
+	struct rs_error error = { 0 };
+	int ret = outfile_write(&guest->qemu->devices, data, bytes, &error);
 
-	return outfile_write(&guest->qemu->devices, data, bytes, &guest->error);
+	return fail_migration(guest->state, ret, &error);
 }
 
 static int refuse_native(struct guest *guest)
 {
 	if (!guest->qemu->native)
 		return 0;
-	return fail(&guest->error, -EINVAL,
-		    "the stream is in libramsync's own form, and --qemu takes a QEMU's");
+	return rs_migrate_fail(guest->state, -EINVAL,
+			       "the stream is in libramsync's own form, and --qemu takes a QEMU's");
 }
 
 /* As early as it can be refused: the source's guest still runs. */
@@ -80,14 +82,11 @@ static bool came(void *opaque, const struct memory_block *block)
 	return census_came(&guest->qemu->census, block->name);
 }
 
-static int put_away(struct guest *guest)
+static int put_away(struct guest *guest, struct rs_error *error)
 {
 	struct qemu_guest *qemu = guest->qemu;
-	struct rs_error *error = &guest->error;
-	int ret = refuse_native(guest);
+	int ret;
 
-	if (ret)
-		return ret;
 	if (qemu->census.out_of_memory)
 		return fail(error, -ENOMEM, "out of memory");
 	ret = outfile_sync(&qemu->devices, error);
@@ -100,11 +99,14 @@ static int put_away(struct guest *guest)
 static int vm_resume(void *opaque, enum rs_resume why)
 {
 	struct guest *guest = opaque;
-	int ret = put_away(guest);
+	struct rs_error error = { 0 };
+	int ret = refuse_native(guest);
 
 	(void)why;
+	if (!ret)
+		ret = put_away(guest, &error);
 	guest->running = !ret;
-	return ret;
+	return fail_migration(guest->state, ret, &error);
 }
 
 const struct rs_vm_ops qemu_guest_vm_ops = {

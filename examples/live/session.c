@@ -162,18 +162,11 @@ static enum exit_code code_of(int ret)
 	}
 }
 
-/* The library's sentence, and the callback's where a callback failed. */
 static void get_error(const struct guest *guest, enum rs_error_source source, int ret,
 		      struct rs_error *error)
 {
-	size_t length;
-
 	rs_error_get(guest->state, source, error);
 	fail(error, ret, "%s", strerror(-ret));
-	length = strlen(error->text);
-	if (guest->error.code && !strstr(error->text, guest->error.text))
-		snprintf(error->text + length, sizeof(error->text) - length, ": %s",
-			 guest->error.text);
 }
 
 void session_migrate(struct session *session, struct result *result)

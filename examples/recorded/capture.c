@@ -13,19 +13,23 @@ static int vm_region_announced(void *opaque, const char *name, uint64_t used_byt
 {
 	struct capture *capture = opaque;
 	struct memory *memory = &capture->memory;
-	struct rs_error *error = &capture->callback_error;
+	struct rs_error error = { 0 };
 	int ret = memory_add_announced(memory, name, used_bytes, capture->options->max_memory_bytes,
-				       error);
+				       &error);
 
-	return ret ? ret : memory_register(memory, memory->count - 1, capture->state, NULL, error);
+	if (!ret)
+		ret = memory_register(memory, memory->count - 1, capture->state, NULL, &error);
+	return fail_migration(capture->state, ret, &error);
 }
 
 static int vm_load_opaque(void *opaque, const void *data, size_t bytes)
 {
 	struct capture *capture = opaque;
+	struct rs_error error = { 0 };
+	int ret = capture->ops->device_state(capture->opaque, data, bytes, &error);
 
 	capture->device_bytes += bytes;
-	return capture->ops->device_state(capture->opaque, data, bytes, &capture->callback_error);
+	return fail_migration(capture->state, ret, &error);
 }
 
 /* The native form says how long device state is, so it can be left out. */
@@ -41,9 +45,11 @@ static int vm_load_device(void *opaque, const struct rs_device_section *section,
 static int vm_resume(void *opaque, enum rs_resume why)
 {
 	struct capture *capture = opaque;
+	struct rs_error error = { 0 };
 
 	(void)why;
-	return capture->ops->complete(capture->opaque, &capture->callback_error);
+	return fail_migration(capture->state, capture->ops->complete(capture->opaque, &error),
+			      &error);
 }
 
 static void vm_observe(void *opaque, const struct rs_observation *seen)
@@ -116,17 +122,11 @@ int capture_open(struct capture *capture, const struct options *options,
 
 /* ---- reading ------------------------------------------------------------------------------- */
 
-/* The library's sentence, the callback's, and what was wrong with the packing. */
+/* The library's sentence, and what was wrong with the packing. */
 static int explain(struct capture *capture, int ret, struct rs_error *error)
 {
-	const struct rs_error *cause = &capture->callback_error;
-	size_t length;
-
 	rs_error_get(capture->state, RS_ERROR_OF_MIGRATION, error);
 	fail(error, ret, "%s", strerror(-ret));
-	length = strlen(error->text);
-	if (cause->code && !strstr(error->text, cause->text))
-		snprintf(error->text + length, sizeof(error->text) - length, ": %s", cause->text);
 	input_explain(&capture->input, error);
 	return ret;
 }

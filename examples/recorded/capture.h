@@ -29,7 +29,6 @@ struct capture {
 	struct census census;
 	uint64_t stream_bytes; /* of the whole stream, or as far as it could be read */
 	uint64_t device_bytes;
-	struct rs_error callback_error;
 };
 
 /*

@@ -16,3 +16,10 @@ int fail(struct rs_error *error, int code, const char *format, ...)
 	va_end(args);
 	return code;
 }
+
+int fail_migration(struct rs_state *state, int code, const struct rs_error *error)
+{
+	if (code && error->code)
+		rs_migrate_fail(state, code, "%s", error->text);
+	return code;
+}

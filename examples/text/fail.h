@@ -3,10 +3,14 @@
 #ifndef EXAMPLES_FAIL_H
 #define EXAMPLES_FAIL_H
 
-#include <ramsync/error.h>
+#include <ramsync/migrate.h>
 
 /* Put code and sentence into @error, unless it holds one already. Returns @code. */
 __attribute__((format(printf, 3, 4))) int fail(struct rs_error *error, int code, const char *format,
 					       ...);
+
+/* At the end of a migration's callback: if it failed, and @error says why, then that is why the
+ * migration fails. Returns @code. */
+int fail_migration(struct rs_state *state, int code, const struct rs_error *error);
 
 #endif
