@@ -80,7 +80,7 @@ static int add_dirty_log(struct vm *vm, struct rs_error *error)
 	} else {
 		ret = rs_kvm_create(&config, &vm->kvm, error);
 		if (!ret)
-			ret = rs_kvm_add_region(vm->kvm, vm->region);
+			ret = rs_kvm_add_region(vm->kvm, vm->region, error);
 	}
 	return ret ? fail(error, ret, "dirty log: %s", strerror(-ret)) : 0;
 }

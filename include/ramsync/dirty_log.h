@@ -43,6 +43,8 @@ struct rs_dirty_sink;
  *	of the chunk; the range is a multiple of the page size and lies inside the region.
  * @stop: end the log. Called once for every successful start, also after failures; by
  *	rs_region_remove(), in its thread, if the region goes during a migration.
+ * @release: optional: the region goes, and nothing is asked of its log any more. Called once, behind
+ *	the last stop, by rs_region_remove() or rs_state_destroy(), in its thread.
  *
  * Callbacks may block for short, must not call rs_save_*, rs_load*, rs_migrate_* or
  * rs_region_remove() on the same state, and may call everything else.
@@ -55,6 +57,7 @@ struct rs_dirty_log_ops {
 	int (*clear)(void *opaque, struct rs_region *region, void *cookie, uint64_t offset,
 		     uint64_t bytes, struct rs_error *error);
 	void (*stop)(void *opaque, struct rs_region *region, void *cookie);
+	void (*release)(void *opaque, struct rs_region *region);
 };
 
 /**

@@ -5,8 +5,8 @@
  * Life cycle: rs_kvm_create() for the VM, before its vCPUs are created; rs_kvm_add_vcpu() for each
  * vCPU; rs_kvm_add_region() for each region; rs_kvm_add_slot() for each memory slot, which the
  * library registers with KVM from then on, so that it can turn the logging of the slot on and
- * off. Slots may come and go at any time, also while a migration runs. rs_kvm_destroy() after the
- * state was destroyed.
+ * off. Slots may come and go at any time, also while a migration runs. A region that is removed takes
+ * its slots along, and rs_kvm_destroy() takes what is left, before or after rs_state_destroy().
  *
  * Two kinds of log. The *bitmap* has a bit for each page of a slot; where KVM lets us
  * (KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2), reading it and write-protecting pages again are two
@@ -33,11 +33,14 @@ struct rs_kvm;
  * @RS_KVM_LOG_AUTO: the bitmap; the ring where there is no bitmap.
  * @RS_KVM_LOG_BITMAP: KVM_GET_DIRTY_LOG.
  * @RS_KVM_LOG_RING: KVM_CAP_DIRTY_LOG_RING or KVM_CAP_DIRTY_LOG_RING_ACQ_REL, Linux 5.11 and later.
+ * @RS_KVM_LOG_NONE: none: slots are registered and no more. For a VMM that has the same code
+ *	whatever logs its regions; another log, userfaultfd for instance, sees what vCPUs write.
  */
 enum rs_kvm_log {
 	RS_KVM_LOG_AUTO,
 	RS_KVM_LOG_BITMAP,
 	RS_KVM_LOG_RING,
+	RS_KVM_LOG_NONE,
 };
 
 /**
@@ -45,7 +48,7 @@ enum rs_kvm_log {
  * @size: sizeof(struct rs_kvm_config).
  * @vm_fd: descriptor of the VM (KVM_CREATE_VM). Stays the embedder's; must stay open until
  *	rs_kvm_destroy().
- * @log: which log.
+ * @log: which log, if any.
  * @ring_entries: entries of each vCPU's ring, a power of two; 0 means 65536, or as many as KVM
  *	has, if that is less.
  */
@@ -69,10 +72,15 @@ struct rs_kvm_config {
 RS_API int rs_kvm_create(const struct rs_kvm_config *config, struct rs_kvm **kvm,
 			 struct rs_error *error);
 
-/** rs_kvm_destroy() - forget a VM; NULL is allowed. Its regions must be gone already. */
+/**
+ * rs_kvm_destroy() - take all slots that are left from KVM, and forget the VM and its vCPUs.
+ * @kvm: the VM; NULL is allowed.
+ *
+ * A region of it that is still there cannot be migrated any more.
+ */
 RS_API void rs_kvm_destroy(struct rs_kvm *kvm);
 
-/** rs_kvm_chosen_log() - which log was chosen. Return: RS_KVM_LOG_BITMAP or RS_KVM_LOG_RING. */
+/** rs_kvm_chosen_log() - which log was chosen. Return: any but RS_KVM_LOG_AUTO. */
 RS_API enum rs_kvm_log rs_kvm_chosen_log(const struct rs_kvm *kvm);
 
 /**
@@ -93,11 +101,12 @@ RS_API void rs_kvm_remove_vcpu(struct rs_kvm *kvm, int vcpu_fd);
 /**
  * rs_kvm_add_region() - have KVM's log report what is written in a region.
  * @kvm: the VM.
- * @region: the region; it has no slots yet. Remove its slots before the region is removed.
+ * @region: the region; it has no slots yet.
+ * @error: receives the reason of a failure; may be NULL.
  *
- * Return: 0; -EBUSY during a migration; -ENOMEM.
+ * Return: 0; -EEXIST if it was added already; -EBUSY during a migration; -ENOMEM.
  */
-RS_API int rs_kvm_add_region(struct rs_kvm *kvm, struct rs_region *region);
+RS_API int rs_kvm_add_region(struct rs_kvm *kvm, struct rs_region *region, struct rs_error *error);
 
 /**
  * struct rs_kvm_slot - a memory slot: a piece of a region at a place in the guest.

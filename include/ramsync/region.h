@@ -24,7 +24,7 @@ RS_BEGIN_DECLS
  * enum rs_region_flags - what is special about a region.
  * @RS_REGION_FRESH: as a destination, the memory is all zero until loaded. Spares it every
  *	touch and every scan. The flag is dropped when the first load into it or
- *	save of it begins.
+ *	save of it begins; rs_region_set_fresh() sets it again.
  * @RS_REGION_HAS_FD: fd is valid.
  * @RS_REGION_SHARED: mapped shared. Recorded for the wire form x-ignore-shared.
  * @RS_REGION_RESIZABLE: a loader may change used_bytes to what the stream says, up to
@@ -113,6 +113,18 @@ RS_API int rs_region_remove(struct rs_region *region);
  *	the migration ends with -ESTALE and an error that names the region.
  */
 RS_API int rs_region_resize(struct rs_region *region, uint64_t used_bytes);
+
+/**
+ * rs_region_set_fresh() - say that a region's memory is all zero again.
+ * @region: the region.
+ *
+ * Sets RS_REGION_FRESH anew: for a VMM that gives memory back when its guest has gone elsewhere
+ * (hole punched, or discarded), and may receive one again.
+ *
+ * Return: 0; -EBUSY during a migration.
+ * Context: any thread. Nothing may write the memory from here on but the load.
+ */
+RS_API int rs_region_set_fresh(struct rs_region *region);
 
 /**
  * rs_region_find() - look a region up.

@@ -100,6 +100,8 @@ static void region_free(struct rs_region *region)
 		struct rs_region_log *log = region->logs;
 
 		region->logs = log->next;
+		if (log->ops.release != NULL)
+			log->ops.release(log->opaque, region);
 		free(log);
 	}
 	rs_bitmap_fini(&region->written);
@@ -235,6 +237,23 @@ int rs_region_resize(struct rs_region *region, uint64_t used_bytes)
 		wait_unpinned_locked(region);
 	pthread_mutex_unlock(&state->lock);
 	return 0;
+}
+
+int rs_region_set_fresh(struct rs_region *region)
+{
+	struct rs_state *state = region->state;
+
+	pthread_mutex_lock(&state->lock);
+	bool idle = state->phase == RS_PHASE_IDLE;
+
+	if (idle)
+		atomic_fetch_or_explicit(&region->flags, RS_REGION_FRESH, memory_order_relaxed);
+	pthread_mutex_unlock(&state->lock);
+	if (idle)
+		return 0;
+	return rs_state_refuse(state, -EBUSY,
+			       "region %s cannot become fresh: a migration runs, or is in doubt",
+			       region->name);
 }
 
 void rs_region_set_used(struct rs_region *region, uint64_t used_bytes)

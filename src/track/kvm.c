@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A VM's memory slots: their list, and what KVM is told of them. */
+/* A VM: which dirty log it has, and its vCPUs. */
 #include "base/checked.h"
 #include "base/error.h"
 #include "base/versioned.h"
@@ -70,7 +70,7 @@ int rs_kvm_create_on(const struct rs_kvm_calls *calls, const struct rs_kvm_confi
 	struct rs_kvm_config mine = { 0 };
 
 	if (rs_versioned_copy(&mine, sizeof(mine), config, config->size) != 0 ||
-	    (int)mine.log < RS_KVM_LOG_AUTO || mine.log > RS_KVM_LOG_RING)
+	    (int)mine.log < RS_KVM_LOG_AUTO || mine.log > RS_KVM_LOG_NONE)
 		return rs_error_setf(error, -EINVAL,
 				     "rs_kvm_config has fields or values unknown to this version");
 	struct rs_kvm *made = calloc(1, sizeof(*made));
@@ -79,12 +79,16 @@ int rs_kvm_create_on(const struct rs_kvm_calls *calls, const struct rs_kvm_confi
 		return rs_error_setf(error, -ENOMEM, "no memory for a VM's dirty log");
 	made->calls = calls;
 	made->vm_fd = mine.vm_fd;
+	made->references = 1;
 	/* Every KVM has the bitmap. */
-	made->log = mine.log == RS_KVM_LOG_RING ? RS_KVM_LOG_RING : RS_KVM_LOG_BITMAP;
+	made->log = mine.log == RS_KVM_LOG_AUTO ? RS_KVM_LOG_BITMAP : mine.log;
 	made->page_shift = (unsigned)__builtin_ctzl((unsigned long)sysconf(_SC_PAGESIZE));
-	int result = made->log == RS_KVM_LOG_RING ? enable_ring(made, mine.ring_entries, error)
-						  : enable_manual(made, error);
+	int result = 0;
 
+	if (made->log == RS_KVM_LOG_RING)
+		result = enable_ring(made, mine.ring_entries, error);
+	else if (made->log == RS_KVM_LOG_BITMAP)
+		result = enable_manual(made, error);
 	if (result != 0) {
 		free(made);
 		return result;
@@ -97,25 +101,6 @@ int rs_kvm_create_on(const struct rs_kvm_calls *calls, const struct rs_kvm_confi
 int rs_kvm_create(const struct rs_kvm_config *config, struct rs_kvm **kvm, struct rs_error *error)
 {
 	return rs_kvm_create_on(&rs_kvm_kernel, config, kvm, error);
-}
-
-void rs_kvm_destroy(struct rs_kvm *kvm)
-{
-	if (kvm == NULL)
-		return;
-	while (kvm->vcpus != NULL)
-		rs_kvm_remove_vcpu(kvm, kvm->vcpus->fd);
-	while (kvm->regions != NULL) {
-		struct rs_kvm_region *region = kvm->regions;
-
-		kvm->regions = region->next;
-		free(region);
-	}
-	for (size_t i = 0; i < kvm->slot_count; i++)
-		free(kvm->slots[i].dirty);
-	free(kvm->slots);
-	pthread_mutex_destroy(&kvm->lock);
-	free(kvm);
 }
 
 enum rs_kvm_log rs_kvm_chosen_log(const struct rs_kvm *kvm)
@@ -214,164 +199,30 @@ void rs_kvm_remove_vcpu(struct rs_kvm *kvm, int vcpu_fd)
 	pthread_mutex_unlock(&kvm->lock);
 }
 
-/* ---- regions and slots --------------------------------------------------------------------- */
+/* ---- the end ------------------------------------------------------------------------------- */
 
-int rs_kvm_add_region(struct rs_kvm *kvm, struct rs_region *region)
+void rs_kvm_put(struct rs_kvm *kvm)
 {
-	struct rs_kvm_region *owner = calloc(1, sizeof(*owner));
-
-	if (owner == NULL)
-		return -ENOMEM;
-	*owner = (struct rs_kvm_region){ .kvm = kvm, .region = region };
-	int result = rs_region_add_dirty_log(region, rs_kvm_dirty_log(kvm), owner);
-
-	if (result != 0) {
-		free(owner);
-		return result;
-	}
 	pthread_mutex_lock(&kvm->lock);
-	owner->next = kvm->regions;
-	kvm->regions = owner;
+	bool last = --kvm->references == 0;
+
 	pthread_mutex_unlock(&kvm->lock);
-	return 0;
+	if (!last)
+		return;
+	free(kvm->slots);
+	pthread_mutex_destroy(&kvm->lock);
+	free(kvm);
 }
 
-struct rs_kvm_memory_slot *rs_kvm_find_slot(struct rs_kvm *kvm, uint32_t slot, size_t *place)
+void rs_kvm_destroy(struct rs_kvm *kvm)
 {
-	size_t low = 0, high = kvm->slot_count;
-
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-
-		if (kvm->slots[middle].config.slot < slot)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	if (place != NULL)
-		*place = low;
-	return low < kvm->slot_count && kvm->slots[low].config.slot == slot ? &kvm->slots[low]
-									    : NULL;
-}
-
-static struct rs_kvm_region *find_region(struct rs_kvm *kvm, const struct rs_region *region)
-{
-	struct rs_kvm_region *owner = kvm->regions;
-
-	while (owner != NULL && owner->region != region)
-		owner = owner->next;
-	return owner;
-}
-
-static int check_slot(const struct rs_kvm *kvm, const struct rs_region *region,
-		      const struct rs_kvm_slot *slot, struct rs_error *error)
-{
-	uint64_t page = 1ull << kvm->page_shift;
-
-	if (slot->bytes == 0 || !rs_is_aligned(slot->bytes | slot->guest_address, page) ||
-	    !rs_is_aligned(slot->region_offset, page) ||
-	    !rs_range_inside(slot->region_offset, slot->bytes, rs_region_max_bytes(region)))
-		return rs_error_setf(error, -EINVAL,
-				     "slot %u: %llu bytes at offset 0x%llx of region %s, at guest "
-				     "address 0x%llx, are not whole pages inside it",
-				     slot->slot, (unsigned long long)slot->bytes,
-				     (unsigned long long)slot->region_offset,
-				     rs_region_name(region),
-				     (unsigned long long)slot->guest_address);
-	if ((slot->flags & ~(uint32_t)KVM_MEM_READONLY) != 0)
-		return rs_error_setf(error, -EINVAL, "slot %u: flags 0x%x", slot->slot,
-				     slot->flags);
-	return 0;
-}
-
-/* Make room at place and put the slot there. Under the lock. */
-static int insert(struct rs_kvm *kvm, size_t place, const struct rs_kvm_memory_slot *slot)
-{
-	struct rs_kvm_memory_slot *grown =
-	    realloc(kvm->slots, (kvm->slot_count + 1) * sizeof(*grown));
-
-	if (grown == NULL)
-		return -ENOMEM;
-	kvm->slots = grown;
-	memmove(grown + place + 1, grown + place, (kvm->slot_count - place) * sizeof(*grown));
-	grown[place] = *slot;
-	kvm->slot_count++;
-	return 0;
-}
-
-static void erase(struct rs_kvm *kvm, size_t place)
-{
-	kvm->slot_count--;
-	memmove(kvm->slots + place, kvm->slots + place + 1,
-		(kvm->slot_count - place) * sizeof(*kvm->slots));
-}
-
-/* Register it with KVM, with its log if its region is being logged, and keep it. Under the lock. */
-static int add(struct rs_kvm *kvm, size_t place, struct rs_kvm_memory_slot *slot,
-	       struct rs_error *error)
-{
-	uint32_t number = slot->config.slot;
-	int result = slot->owner->logging ? rs_kvm_slot_start(kvm, slot, error)
-					  : rs_kvm_slot_register(kvm, slot, 0, error);
-
-	if (result != 0)
-		return result;
-	result = insert(kvm, place, slot);
-	if (result == 0)
-		return 0;
-	rs_kvm_slot_unregister(kvm, slot, NULL);
-	free(slot->dirty);
-	return rs_error_setf(error, result, "slot %u: no memory to keep it", number);
-}
-
-int rs_kvm_add_slot(struct rs_kvm *kvm, struct rs_region *region, const struct rs_kvm_slot *slot,
-		    struct rs_error *error)
-{
-	struct rs_kvm_memory_slot made = { 0 };
-	size_t place;
-	int result;
-
-	if (rs_versioned_copy(&made.config, sizeof(made.config), slot, slot->size) != 0)
-		return rs_error_setf(error, -EINVAL,
-				     "rs_kvm_slot of %zu bytes has fields unknown to this version",
-				     slot->size);
-	result = check_slot(kvm, region, &made.config, error);
-	if (result != 0)
-		return result;
-	made.pages = made.config.bytes >> kvm->page_shift;
+	if (kvm == NULL)
+		return;
+	while (kvm->vcpus != NULL)
+		rs_kvm_remove_vcpu(kvm, kvm->vcpus->fd);
 	pthread_mutex_lock(&kvm->lock);
-	made.owner = find_region(kvm, region);
-	if (made.owner == NULL)
-		result = rs_error_setf(error, -EINVAL,
-				       "slot %u: region %s was not added with rs_kvm_add_region()",
-				       slot->slot, rs_region_name(region));
-	else if (rs_kvm_find_slot(kvm, slot->slot, &place) != NULL)
-		result = rs_error_setf(error, -EEXIST, "slot %u is there already", slot->slot);
-	else
-		result = add(kvm, place, &made, error);
+	rs_kvm_drop_slots(kvm, NULL);
+	kvm->gone = true;
 	pthread_mutex_unlock(&kvm->lock);
-	return result;
-}
-
-int rs_kvm_remove_slot(struct rs_kvm *kvm, uint32_t slot, struct rs_error *error)
-{
-	size_t place;
-	int result;
-
-	pthread_mutex_lock(&kvm->lock);
-	struct rs_kvm_memory_slot *found = rs_kvm_find_slot(kvm, slot, &place);
-
-	if (found == NULL)
-		result = rs_error_setf(error, -ENOENT, "there is no slot %u", slot);
-	else
-		result = rs_kvm_slot_unregister(kvm, found, error);
-	if (result == 0 && found != NULL) {
-		/* KVM forgets the log with the slot, so all of it has to be taken for written. */
-		rs_dirty_mark(found->owner->region, found->config.region_offset,
-			      found->config.bytes);
-		free(found->dirty);
-		erase(kvm, place);
-	}
-	pthread_mutex_unlock(&kvm->lock);
-	return result;
+	rs_kvm_put(kvm);
 }

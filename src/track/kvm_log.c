@@ -106,16 +106,24 @@ static void stop_region(struct rs_kvm_region *owner)
 	owner->logging = false;
 }
 
+/* Nothing is known any more of what is written to the region's memory. Under the lock. */
+static int check_there(const struct rs_kvm *kvm, struct rs_error *error)
+{
+	return kvm->gone ? rs_error_setf(error, -ENODEV, "its VM's log went with rs_kvm_destroy()")
+			 : 0;
+}
+
 static int log_start(void *opaque, struct rs_region *region, void **cookie, struct rs_error *error)
 {
 	struct rs_kvm_region *owner = opaque;
 	struct rs_kvm *kvm = owner->kvm;
 	struct rs_kvm_memory_slot *slot;
-	int result = 0;
 
 	(void)region;
 	*cookie = NULL;
 	pthread_mutex_lock(&kvm->lock);
+	int result = check_there(kvm, error);
+
 	owner->logging = true;
 	for_each_slot(slot, owner) if (result == 0) result = rs_kvm_slot_start(kvm, slot, error);
 	if (result != 0)
@@ -160,12 +168,13 @@ static int log_sync(void *opaque, struct rs_region *region, void *cookie,
 	struct rs_kvm_region *owner = opaque;
 	struct rs_kvm *kvm = owner->kvm;
 	struct rs_kvm_memory_slot *slot;
-	int result = 0;
 
 	(void)region;
 	(void)cookie;
 	pthread_mutex_lock(&kvm->lock);
-	if (kvm->log == RS_KVM_LOG_RING)
+	int result = check_there(kvm, error);
+
+	if (result == 0 && kvm->log == RS_KVM_LOG_RING)
 		result = rs_kvm_rings_harvest(kvm, error);
 	for_each_slot(slot, owner) if (result == 0) result = sync_slot(kvm, slot, sink, error);
 	pthread_mutex_unlock(&kvm->lock);
@@ -235,6 +244,35 @@ static int log_clear(void *opaque, struct rs_region *region, void *cookie, uint6
 	return result;
 }
 
+/* ---- no log -------------------------------------------------------------------------------- */
+
+static int none_start(void *opaque, struct rs_region *region, void **cookie, struct rs_error *error)
+{
+	(void)opaque;
+	(void)region;
+	(void)error;
+	*cookie = NULL;
+	return 0;
+}
+
+static int none_sync(void *opaque, struct rs_region *region, void *cookie,
+		     struct rs_dirty_sink *sink, struct rs_error *error)
+{
+	(void)opaque;
+	(void)region;
+	(void)cookie;
+	(void)sink;
+	(void)error;
+	return 0;
+}
+
+static void none_stop(void *opaque, struct rs_region *region, void *cookie)
+{
+	(void)opaque;
+	(void)region;
+	(void)cookie;
+}
+
 const struct rs_dirty_log_ops *rs_kvm_dirty_log(const struct rs_kvm *kvm)
 {
 	static const struct rs_dirty_log_ops at_once = {
@@ -242,6 +280,7 @@ const struct rs_dirty_log_ops *rs_kvm_dirty_log(const struct rs_kvm *kvm)
 		.start = log_start,
 		.sync = log_sync,
 		.stop = log_stop,
+		.release = rs_kvm_release_region,
 	};
 	static const struct rs_dirty_log_ops in_chunks = {
 		.size = sizeof(in_chunks),
@@ -249,7 +288,18 @@ const struct rs_dirty_log_ops *rs_kvm_dirty_log(const struct rs_kvm *kvm)
 		.sync = log_sync,
 		.clear = log_clear,
 		.stop = log_stop,
+		.release = rs_kvm_release_region,
+	};
+	/* It is there to hear of the region's end. */
+	static const struct rs_dirty_log_ops none = {
+		.size = sizeof(none),
+		.start = none_start,
+		.sync = none_sync,
+		.stop = none_stop,
+		.release = rs_kvm_release_region,
 	};
 
+	if (kvm->log == RS_KVM_LOG_NONE)
+		return &none;
 	return kvm->manual ? &in_chunks : &at_once;
 }

@@ -43,6 +43,8 @@ struct rs_kvm {
 	unsigned page_shift;
 
 	pthread_mutex_t lock;
+	bool gone;           /* rs_kvm_destroy() was called: it is only its regions that hold it */
+	unsigned references; /* a region's each, and the embedder's */
 	struct rs_kvm_region *regions;
 	struct rs_kvm_memory_slot *slots; /* by number */
 	size_t slot_count;
@@ -74,6 +76,15 @@ int rs_kvm_slot_unregister(struct rs_kvm *kvm, const struct rs_kvm_memory_slot *
 /* Empty all rings into their slots, and have KVM protect what was in them. Under the lock. 0 or a
  * negative errno with a text. */
 int rs_kvm_rings_harvest(struct rs_kvm *kvm, struct rs_error *error);
+
+/* Take the slots of an owner, or of all if it is NULL, from KVM. Under the lock. */
+void rs_kvm_drop_slots(struct rs_kvm *kvm, const struct rs_kvm_region *owner);
+
+/* A reference less. */
+void rs_kvm_put(struct rs_kvm *kvm);
+
+/* The region goes, and with it its slots and the owner. */
+void rs_kvm_release_region(void *owner, struct rs_region *region);
 
 /* The dirty log of the VM's kind, for rs_region_add_dirty_log() with a struct rs_kvm_region. */
 const struct rs_dirty_log_ops *rs_kvm_dirty_log(const struct rs_kvm *kvm);

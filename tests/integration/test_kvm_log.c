@@ -256,7 +256,7 @@ static void the_bitmap(void **state)
 {
 	(void)state;
 	open_machine(RS_KVM_LOG_BITMAP);
-	assert_int_equal(rs_kvm_add_region(machine.kvm, machine.tracked.region), 0);
+	assert_int_equal(rs_kvm_add_region(machine.kvm, machine.tracked.region, NULL), 0);
 	add_slot(0, 0, 0, LOW_PAGES);
 	add_slot(1, LOW_PAGES, LOW_PAGES + GAP_PAGES, HIGH_PAGES);
 	follow_the_guest();
@@ -269,7 +269,7 @@ static void slots_that_come_and_go(void **state)
 
 	(void)state;
 	open_machine(RS_KVM_LOG_BITMAP);
-	assert_int_equal(rs_kvm_add_region(machine.kvm, machine.tracked.region), 0);
+	assert_int_equal(rs_kvm_add_region(machine.kvm, machine.tracked.region, NULL), 0);
 	add_slot(0, 0, 0, LOW_PAGES);
 	assert_int_equal(tracked_region_start(&machine.tracked), 0);
 	add_slot(1, LOW_PAGES, LOW_PAGES + GAP_PAGES, HIGH_PAGES);
@@ -300,7 +300,7 @@ static void the_ring(void **state)
 		skip();
 	}
 	open_machine(RS_KVM_LOG_RING);
-	assert_int_equal(rs_kvm_add_region(machine.kvm, machine.tracked.region), 0);
+	assert_int_equal(rs_kvm_add_region(machine.kvm, machine.tracked.region, NULL), 0);
 	add_slot(0, 0, 0, LOW_PAGES);
 	add_slot(1, LOW_PAGES, LOW_PAGES + GAP_PAGES, HIGH_PAGES);
 	follow_the_guest();

@@ -49,8 +49,9 @@ static void log_stop(void *opaque, struct rs_region *of, void *cookie)
 
 static void open_all(uint32_t page_bytes)
 {
-	static const struct rs_dirty_log_ops ops = { sizeof(ops), log_start, log_sync, NULL,
-						     log_stop };
+	static const struct rs_dirty_log_ops ops = {
+		.size = sizeof(ops), .start = log_start, .sync = log_sync, .stop = log_stop
+	};
 	struct rs_region_config config = {
 		.size = sizeof(config),
 		.name = "r",

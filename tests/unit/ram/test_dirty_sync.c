@@ -97,10 +97,14 @@ static void script_stop(void *opaque, struct rs_region *of, void *cookie)
 	script->stops++;
 }
 
-static const struct rs_dirty_log_ops plain_ops = { sizeof(plain_ops), script_start, script_sync,
-						   NULL, script_stop };
-static const struct rs_dirty_log_ops clear_ops = { sizeof(clear_ops), script_start, script_sync,
-						   script_clear, script_stop };
+static const struct rs_dirty_log_ops plain_ops = {
+	.size = sizeof(plain_ops), .start = script_start, .sync = script_sync, .stop = script_stop
+};
+static const struct rs_dirty_log_ops clear_ops = { .size = sizeof(clear_ops),
+						   .start = script_start,
+						   .sync = script_sync,
+						   .clear = script_clear,
+						   .stop = script_stop };
 
 /* ---- fixture ------------------------------------------------------------------------------- */
 

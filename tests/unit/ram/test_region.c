@@ -286,7 +286,9 @@ static void log_stop(void *opaque, struct rs_region *region, void *cookie)
 
 static void logs_that_lack_something(void **state)
 {
-	const struct rs_dirty_log_ops good = { sizeof(good), log_start, log_sync, NULL, log_stop };
+	const struct rs_dirty_log_ops good = {
+		.size = sizeof(good), .start = log_start, .sync = log_sync, .stop = log_stop
+	};
 	struct rs_region *region = plain_region_add(*state, "r", memory, PAGE, 0);
 	struct rs_dirty_log_ops ops = good;
 
@@ -306,6 +308,51 @@ static void logs_that_lack_something(void **state)
 }
 
 /* ---- marks --------------------------------------------------------------------------------- */
+
+static void log_release(void *opaque, struct rs_region *region)
+{
+	unsigned *released = opaque;
+
+	assert_string_equal(rs_region_name(region), "r");
+	++*released;
+}
+
+/* Once, by whoever takes the region away. */
+static void logs_hear_of_the_end(void **state)
+{
+	const struct rs_dirty_log_ops ops = { .size = sizeof(ops),
+					      .start = log_start,
+					      .sync = log_sync,
+					      .stop = log_stop,
+					      .release = log_release };
+	struct rs_region *region = plain_region_add(*state, "r", memory, PAGE, 0);
+	unsigned released[3] = { 0 };
+	struct rs_state *other;
+
+	for (size_t i = 0; i < 2; i++)
+		assert_int_equal(rs_region_add_dirty_log(region, &ops, &released[i]), 0);
+	assert_int_equal(rs_region_remove(region), 0);
+	assert_int_equal(released[0], 1);
+	assert_int_equal(released[1], 1);
+	assert_int_equal(rs_state_create(NULL, &other), 0);
+	region = plain_region_add(other, "r", memory, PAGE, 0);
+	assert_int_equal(rs_region_add_dirty_log(region, &ops, &released[2]), 0);
+	rs_state_destroy(other);
+	assert_int_equal(released[2], 1);
+}
+
+static void fresh_again(void **state)
+{
+	struct rs_region *region = plain_region_add(*state, "r", memory, PAGE, 0);
+
+	assert_false(rs_region_flags(region) & RS_REGION_FRESH);
+	assert_int_equal(rs_region_set_fresh(region), 0);
+	assert_true(rs_region_flags(region) & RS_REGION_FRESH);
+	(*(struct rs_state **)state)->phase = RS_PHASE_MIGRATING;
+	assert_int_equal(rs_region_set_fresh(region), -EBUSY);
+	assert_non_null(strstr(plain_error_text(*state, RS_ERROR_OF_CALL), "region r"));
+	(*(struct rs_state **)state)->phase = RS_PHASE_IDLE;
+}
 
 static void marks_are_cut_to_the_region(void **state)
 {
@@ -391,6 +438,8 @@ int main(void)
 		TEST(the_worker_cannot_remove),
 		TEST(lengths),
 		TEST(logs_that_lack_something),
+		TEST(logs_hear_of_the_end),
+		TEST(fresh_again),
 		TEST(marks_are_cut_to_the_region),
 		TEST(a_tebibyte_costs_nothing_yet),
 	};

@@ -234,8 +234,11 @@ static void failing_stop(void *opaque, struct rs_region *of, void *cookie)
 	((struct failing *)opaque)->running--;
 }
 
-static const struct rs_dirty_log_ops failing_ops = { sizeof(failing_ops), failing_start,
-						     failing_sync, failing_clear, failing_stop };
+static const struct rs_dirty_log_ops failing_ops = { .size = sizeof(failing_ops),
+						     .start = failing_start,
+						     .sync = failing_sync,
+						     .clear = failing_clear,
+						     .stop = failing_stop };
 
 static void a_log_that_fails(void **state)
 {

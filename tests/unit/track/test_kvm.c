@@ -60,14 +60,14 @@ static void open_bitmap(int manual)
 {
 	fake_kvm.manual = manual;
 	assert_int_equal(create(RS_KVM_LOG_AUTO, 0), 0);
-	assert_int_equal(rs_kvm_add_region(kvm, tracked.region), 0);
+	assert_int_equal(rs_kvm_add_region(kvm, tracked.region, NULL), 0);
 }
 
 static void open_ring(void)
 {
 	fake_kvm.ring_bytes = RING_BYTES;
 	assert_int_equal(create(RS_KVM_LOG_RING, 0), 0);
-	assert_int_equal(rs_kvm_add_region(kvm, tracked.region), 0);
+	assert_int_equal(rs_kvm_add_region(kvm, tracked.region, NULL), 0);
 	for (int vcpu = 0; vcpu < (int)FAKE_KVM_RINGS; vcpu++)
 		assert_int_equal(rs_kvm_add_vcpu(kvm, vcpu, &error), 0);
 }
@@ -249,6 +249,83 @@ static void a_region_that_is_not_ours(void **state)
 	assert_int_equal(add_slot(0, 0, 1), -EINVAL);
 	assert_string_equal(error.text,
 			    "slot 0: region memory was not added with rs_kvm_add_region()");
+}
+
+static void a_region_once(void **state)
+{
+	(void)state;
+	open_bitmap(MANUAL);
+	assert_int_equal(rs_kvm_add_region(kvm, tracked.region, &error), -EEXIST);
+	assert_string_equal(error.text, "region memory was added already");
+	assert_int_equal(add_slot(0, 0, 1), 0);
+}
+
+static void no_region_during_a_migration(void **state)
+{
+	(void)state;
+	fake_kvm.manual = MANUAL;
+	assert_int_equal(create(RS_KVM_LOG_AUTO, 0), 0);
+	tracked.state.session.open = true;
+	tracked.state.save = (struct rs_save *)&tracked;
+	assert_int_equal(rs_kvm_add_region(kvm, tracked.region, &error), -EBUSY);
+	assert_non_null(strstr(error.text, "region memory: no dirty log can be added now"));
+	tracked.state.session.open = false;
+	tracked.state.save = NULL;
+	assert_int_equal(rs_kvm_add_region(kvm, tracked.region, &error), 0);
+}
+
+/* Slots, and nothing that is logged. */
+static void without_a_log(void **state)
+{
+	const struct kvm_userspace_memory_region *slot = &fake_kvm.slots[1].memory;
+
+	(void)state;
+	fake_kvm.manual = MANUAL;
+	assert_int_equal(create(RS_KVM_LOG_NONE, 0), 0);
+	assert_int_equal(rs_kvm_chosen_log(kvm), RS_KVM_LOG_NONE);
+	assert_int_equal(fake_kvm.manual_enabled, 0);
+	assert_int_equal(rs_kvm_add_region(kvm, tracked.region, NULL), 0);
+	assert_int_equal(rs_kvm_add_vcpu(kvm, 0, &error), 0);
+	assert_int_equal(add_slot(1, 0, 64), 0);
+	assert_int_equal(tracked_region_start(&tracked), 0);
+	assert_int_equal(slot->memory_size, 64 * PAGE);
+	assert_int_equal(slot->flags, 0);
+	assert_int_equal(tracked_region_sync(&tracked), 0);
+	assert_int_equal(rs_bitmap_count(&tracked.region->dirty), 0);
+	tracked_region_stop(&tracked);
+}
+
+static void a_region_that_goes(void **state)
+{
+	(void)state;
+	open_bitmap(MANUAL);
+	assert_int_equal(add_slot(1, 0, 64), 0);
+	assert_int_equal(add_slot(2, 64, 64), 0);
+	assert_int_equal(tracked_region_start(&tracked), 0);
+	assert_int_equal(rs_region_remove(tracked.region), 0);
+	assert_int_equal(fake_kvm.slots[1].memory.memory_size, 0);
+	assert_int_equal(fake_kvm.slots[2].memory.memory_size, 0);
+	tracked.region = NULL;
+	rs_session_close(&tracked.state);
+	assert_int_equal(rs_kvm_remove_slot(kvm, 1, NULL), -ENOENT);
+}
+
+/* What KVM knows of the region goes, and then nobody could say what is written to it. */
+static void a_vm_that_goes_first(void **state)
+{
+	(void)state;
+	open_ring();
+	assert_int_equal(add_slot(1, 0, 64), 0);
+	start();
+	rs_kvm_destroy(kvm);
+	kvm = NULL;
+	assert_int_equal(fake_kvm.slots[1].memory.memory_size, 0);
+	assert_int_equal(fake_kvm.maps, 0);
+	assert_int_equal(tracked_region_sync(&tracked), -ENODEV);
+	assert_non_null(strstr(tracked.error.text, "rs_kvm_destroy()"));
+	tracked_region_stop(&tracked);
+	assert_int_equal(tracked_region_start(&tracked), -ENODEV);
+	tracked_region_stop(&tracked);
 }
 
 /* A slot that cannot be logged: the others are as before, and the next attempt works. */
@@ -524,6 +601,11 @@ int main(void)
 		TEST(a_slot_as_kvm_gets_it),
 		TEST(bad_slots),
 		TEST(a_region_that_is_not_ours),
+		TEST(a_region_once),
+		TEST(no_region_during_a_migration),
+		TEST(without_a_log),
+		TEST(a_region_that_goes),
+		TEST(a_vm_that_goes_first),
 		TEST(a_log_that_does_not_start),
 		TEST(written_pages),
 		TEST(written_between_sync_and_clear),
