@@ -2,17 +2,24 @@
 /* The sending end of an address. */
 #include "base/error.h"
 #include "transport/address.h"
-#include "transport/deadline.h"
+#include "transport/opening.h"
 #include "transport/single_stream.h"
 #include "transport/tcp.h"
 #include "transport/unix_socket.h"
 
 #include <unistd.h>
 
-int rs_stream_connect(const char *text, unsigned timeout_ms, struct rs_stream **stream,
+int rs_stream_connect(const char *address, unsigned timeout_ms, struct rs_stream **stream,
 		      struct rs_error *error)
 {
-	uint64_t deadline_ns = rs_deadline_after_ms(timeout_ms);
+	const struct rs_deadline deadline = rs_deadline_after_ms(timeout_ms, -1);
+
+	return rs_stream_connect_until(address, &deadline, stream, error);
+}
+
+int rs_stream_connect_until(const char *text, const struct rs_deadline *deadline,
+			    struct rs_stream **stream, struct rs_error *error)
+{
 	struct rs_address address;
 	int code, fd;
 
@@ -22,11 +29,11 @@ int rs_stream_connect(const char *text, unsigned timeout_ms, struct rs_stream **
 	if (code != 0)
 		return code;
 	if (address.kind == RS_ADDRESS_TCP)
-		fd = rs_tcp_connect(&address, deadline_ns, error);
+		fd = rs_tcp_connect(&address, deadline, error);
 	else if (address.kind == RS_ADDRESS_UNIX)
-		fd = rs_unix_connect(&address, deadline_ns, error);
+		fd = rs_unix_connect(&address, deadline, error);
 	else
-		return rs_single_stream_open(&address, false, deadline_ns, stream, NULL, error);
+		return rs_single_stream_open(&address, false, deadline, stream, NULL, error);
 	if (fd < 0)
 		return fd;
 	code = rs_stream_from_fd(fd, RS_STREAM_TWO_WAY, stream);

@@ -9,9 +9,13 @@
 
 #define PAUSE_NS (10 * RS_NS_PER_MS)
 
-uint64_t rs_deadline_after_ms(unsigned timeout_ms)
+struct rs_deadline rs_deadline_after_ms(unsigned timeout_ms, int wake_fd)
 {
-	return timeout_ms == 0 ? RS_DEADLINE_NEVER : rs_clock_ns() + timeout_ms * RS_NS_PER_MS;
+	return (struct rs_deadline){
+		.ns =
+		    timeout_ms == 0 ? RS_DEADLINE_NEVER : rs_clock_ns() + timeout_ms * RS_NS_PER_MS,
+		.wake_fd = wake_fd,
+	};
 }
 
 /* As poll(2) wants it, rounded up. */
@@ -26,14 +30,24 @@ static int left_ms(uint64_t deadline_ns)
 	return (int)rs_min_u64((deadline_ns - now - 1) / RS_NS_PER_MS + 1, INT_MAX);
 }
 
-int rs_deadline_poll(struct pollfd *fds, unsigned count, uint64_t deadline_ns)
+int rs_deadline_poll(struct pollfd *fds, unsigned count, const struct rs_deadline *deadline)
 {
-	for (;;) {
-		int timeout_ms = left_ms(deadline_ns);
-		int ready = poll(fds, count, timeout_ms);
+	struct pollfd all[RS_DEADLINE_FDS + 1];
+	struct pollfd *wake = &all[count];
 
-		if (ready > 0)
-			return 0;
+	for (unsigned i = 0; i < count; i++)
+		all[i] = fds[i];
+	/* poll(2) passes over a negative one. */
+	*wake = (struct pollfd){ .fd = deadline->wake_fd, .events = POLLIN };
+	for (;;) {
+		int timeout_ms = left_ms(deadline->ns);
+		int ready = poll(all, count + 1, timeout_ms);
+
+		if (ready > 0) {
+			for (unsigned i = 0; i < count; i++)
+				fds[i].revents = all[i].revents;
+			return wake->revents != 0 ? -ECANCELED : 0;
+		}
 		if (ready < 0 && errno != EINTR)
 			return -errno;
 		if (ready == 0 && timeout_ms == 0)
@@ -41,12 +55,14 @@ int rs_deadline_poll(struct pollfd *fds, unsigned count, uint64_t deadline_ns)
 	}
 }
 
-int rs_deadline_pause(uint64_t deadline_ns)
+int rs_deadline_pause(const struct rs_deadline *deadline)
 {
-	const struct timespec pause = { .tv_nsec = PAUSE_NS };
+	uint64_t now = rs_clock_ns();
+	struct rs_deadline pause = { .ns = now + PAUSE_NS, .wake_fd = deadline->wake_fd };
 
-	if (rs_clock_ns() >= deadline_ns)
+	if (now >= deadline->ns)
 		return -ETIMEDOUT;
-	nanosleep(&pause, NULL);
-	return 0;
+	int result = rs_deadline_poll(NULL, 0, &pause);
+
+	return result == -ETIMEDOUT ? 0 : result;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Points in time up to which a caller is willing to wait. */
+/* How long a caller is willing to wait: up to a point in time, or until somebody wakes it. */
 #ifndef RS_TRANSPORT_DEADLINE_H
 #define RS_TRANSPORT_DEADLINE_H
 
@@ -8,13 +8,22 @@
 
 #define RS_DEADLINE_NEVER UINT64_MAX
 
+struct rs_deadline {
+	uint64_t ns;
+	int wake_fd; /* readable for good once the wait is to end; -1: nobody wakes */
+};
+
 /* 0 ms, as everywhere in the API, is no limit. */
-uint64_t rs_deadline_after_ms(unsigned timeout_ms);
+struct rs_deadline rs_deadline_after_ms(unsigned timeout_ms, int wake_fd);
 
-/* poll(2) until something is ready: 0, -ETIMEDOUT or another negative errno; EINTR goes on. */
-int rs_deadline_poll(struct pollfd *fds, unsigned count, uint64_t deadline_ns);
+/* Most descriptors that can be waited for together. */
+#define RS_DEADLINE_FDS 2u
 
-/* Sleep a little before trying something again that cannot be polled for: 0 or -ETIMEDOUT. */
-int rs_deadline_pause(uint64_t deadline_ns);
+/* poll(2) until something is ready: 0, -ETIMEDOUT, -ECANCELED if it was woken, or another negative
+ * errno; EINTR goes on. */
+int rs_deadline_poll(struct pollfd *fds, unsigned count, const struct rs_deadline *deadline);
+
+/* Sleep a little before trying something again that cannot be polled for: 0, or as above. */
+int rs_deadline_pause(const struct rs_deadline *deadline);
 
 #endif

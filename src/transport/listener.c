@@ -5,7 +5,7 @@
  */
 #include "base/error.h"
 #include "transport/address.h"
-#include "transport/deadline.h"
+#include "transport/opening.h"
 #include "transport/single_stream.h"
 #include "transport/tcp.h"
 #include "transport/unix_socket.h"
@@ -44,12 +44,14 @@ static char *real_address(const struct rs_listener *listener, const struct rs_ad
 static int open_end(struct rs_listener *listener, const struct rs_address *address,
 		    struct rs_error *error)
 {
+	const struct rs_deadline never = { .ns = RS_DEADLINE_NEVER, .wake_fd = -1 };
+
 	if (listener->kind == RS_ADDRESS_TCP)
 		listener->socket_fd = rs_tcp_listen(address, error);
 	else if (listener->kind == RS_ADDRESS_UNIX)
 		listener->socket_fd = rs_unix_listen(address, &listener->unix_file, error);
 	else
-		return rs_single_stream_open(address, true, RS_DEADLINE_NEVER, &listener->single,
+		return rs_single_stream_open(address, true, &never, &listener->single,
 					     &listener->fifo_fd, error);
 	return listener->socket_fd < 0 ? listener->socket_fd : 0;
 }
@@ -125,25 +127,27 @@ static int accept_failed(const struct rs_listener *listener, int code, struct rs
 }
 
 /* Until fd (or nothing, if it is -1) is ready. */
-static int wait_ready(const struct rs_listener *listener, int fd, uint64_t deadline_ns)
+static int wait_ready(const struct rs_listener *listener, int fd,
+		      const struct rs_deadline *deadline)
 {
 	struct pollfd fds[2] = { { .fd = fd, .events = POLLIN },
 				 { .fd = listener->wake_fd, .events = POLLIN } };
-	int code = rs_deadline_poll(fds, 2, deadline_ns);
+	int code = rs_deadline_poll(fds, 2, deadline);
 
 	return fds[1].revents != 0 ? -ECANCELED : code;
 }
 
-static int accept_single(struct rs_listener *listener, uint64_t deadline_ns,
+static int accept_single(struct rs_listener *listener, const struct rs_deadline *deadline,
 			 struct rs_stream **stream, struct rs_error *error)
 {
+	/* Only a named pipe has to be waited for; a deadline long past just looks. */
+	const struct rs_deadline past = { .ns = 0, .wake_fd = deadline->wake_fd };
 	int code;
 
 	if (listener->single == NULL)
 		return rs_error_setf(error, -ENOTCONN, "%s gives one stream, which was accepted",
 				     listener->text);
-	/* Only a named pipe has to be waited for; a deadline long past just looks. */
-	code = wait_ready(listener, listener->fifo_fd, listener->fifo_fd >= 0 ? deadline_ns : 0);
+	code = wait_ready(listener, listener->fifo_fd, listener->fifo_fd >= 0 ? deadline : &past);
 	if (code == -ETIMEDOUT && listener->fifo_fd < 0)
 		code = 0;
 	if (code != 0)
@@ -173,10 +177,10 @@ static bool peer_gone(int code)
 	}
 }
 
-static int accept_socket(const struct rs_listener *listener, uint64_t deadline_ns)
+static int accept_socket(const struct rs_listener *listener, const struct rs_deadline *deadline)
 {
 	for (;;) {
-		int code = wait_ready(listener, listener->socket_fd, deadline_ns);
+		int code = wait_ready(listener, listener->socket_fd, deadline);
 		int fd;
 
 		if (code != 0)
@@ -192,14 +196,21 @@ static int accept_socket(const struct rs_listener *listener, uint64_t deadline_n
 int rs_listener_accept(struct rs_listener *listener, unsigned timeout_ms, struct rs_stream **stream,
 		       struct rs_error *error)
 {
-	uint64_t deadline_ns = rs_deadline_after_ms(timeout_ms);
+	const struct rs_deadline deadline = rs_deadline_after_ms(timeout_ms, -1);
+
+	return rs_listener_accept_until(listener, &deadline, stream, error);
+}
+
+int rs_listener_accept_until(struct rs_listener *listener, const struct rs_deadline *deadline,
+			     struct rs_stream **stream, struct rs_error *error)
+{
 	int fd, code;
 
 	if (error != NULL)
 		*error = (struct rs_error){ 0 };
 	if (listener->socket_fd < 0)
-		return accept_single(listener, deadline_ns, stream, error);
-	fd = accept_socket(listener, deadline_ns);
+		return accept_single(listener, deadline, stream, error);
+	fd = accept_socket(listener, deadline);
 	if (fd < 0)
 		return accept_failed(listener, fd, error);
 	if (listener->kind == RS_ADDRESS_TCP)

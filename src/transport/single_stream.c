@@ -3,7 +3,6 @@
 
 #include "base/error.h"
 #include "transport/child.h"
-#include "transport/deadline.h"
 #include "transport/fd_stream.h"
 
 #include <fcntl.h>
@@ -80,7 +79,7 @@ static bool is_fifo(const char *path)
 
 /* O_NONBLOCK is for named pipes, where open(2) would wait out of reach, and it is our open file.
  * One to write to opens as soon as it has a reader. */
-static int open_path(const char *path, bool reading, uint64_t deadline_ns)
+static int open_path(const char *path, bool reading, const struct rs_deadline *deadline)
 {
 	const int common = O_CLOEXEC | O_NOCTTY | O_NONBLOCK;
 	const int flags = reading ? O_RDONLY : O_WRONLY | O_CREAT | O_TRUNC;
@@ -93,17 +92,18 @@ static int open_path(const char *path, bool reading, uint64_t deadline_ns)
 			return fd;
 		code = -errno;
 		if (code == -ENXIO && is_fifo(path))
-			code = rs_deadline_pause(deadline_ns);
+			code = rs_deadline_pause(deadline);
 		else if (code == -EINTR)
 			code = 0;
 	}
 	return code;
 }
 
-static int open_file(const struct rs_address *address, bool reading, uint64_t deadline_ns,
-		     struct rs_stream **stream, int *fifo, struct rs_error *error)
+static int open_file(const struct rs_address *address, bool reading,
+		     const struct rs_deadline *deadline, struct rs_stream **stream, int *fifo,
+		     struct rs_error *error)
 {
-	int fd = open_path(address->rest, reading, deadline_ns);
+	int fd = open_path(address->rest, reading, deadline);
 	int code;
 
 	if (fd < 0)
@@ -118,8 +118,9 @@ static int open_file(const struct rs_address *address, bool reading, uint64_t de
 	return 0;
 }
 
-int rs_single_stream_open(const struct rs_address *address, bool reading, uint64_t deadline_ns,
-			  struct rs_stream **stream, int *fifo, struct rs_error *error)
+int rs_single_stream_open(const struct rs_address *address, bool reading,
+			  const struct rs_deadline *deadline, struct rs_stream **stream, int *fifo,
+			  struct rs_error *error)
 {
 	if (fifo != NULL)
 		*fifo = -1;
@@ -129,7 +130,7 @@ int rs_single_stream_open(const struct rs_address *address, bool reading, uint64
 	case RS_ADDRESS_EXEC:
 		return open_exec(address, reading, stream, error);
 	case RS_ADDRESS_FILE:
-		return open_file(address, reading, deadline_ns, stream, fifo, error);
+		return open_file(address, reading, deadline, stream, fifo, error);
 	default:
 		return -EINVAL;
 	}

@@ -4,6 +4,7 @@
 #define RS_TRANSPORT_SINGLE_STREAM_H
 
 #include "transport/address.h"
+#include "transport/deadline.h"
 
 #include <ramsync/stream.h>
 #include <stdbool.h>
@@ -13,7 +14,8 @@
  * stream's), or -1: until somebody has opened its other end, reading it would look like its end.
  * 0 or a negative errno with *error set.
  */
-int rs_single_stream_open(const struct rs_address *address, bool reading, uint64_t deadline_ns,
-			  struct rs_stream **stream, int *fifo, struct rs_error *error);
+int rs_single_stream_open(const struct rs_address *address, bool reading,
+			  const struct rs_deadline *deadline, struct rs_stream **stream, int *fifo,
+			  struct rs_error *error);
 
 #endif

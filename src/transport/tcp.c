@@ -4,7 +4,6 @@
 #include "base/checked.h"
 #include "base/clock.h"
 #include "base/error.h"
-#include "transport/deadline.h"
 
 #include <netdb.h>
 #include <netinet/in.h>
@@ -64,12 +63,12 @@ void rs_tcp_set_nodelay(int fd)
 
 /* ---- connecting ---------------------------------------------------------------------------- */
 
-static int wait_connected(int fd, uint64_t deadline_ns)
+static int wait_connected(int fd, const struct rs_deadline *deadline)
 {
 	struct pollfd poll_fd = { .fd = fd, .events = POLLOUT };
 	int failure = 0;
 	socklen_t bytes = sizeof(failure);
-	int code = rs_deadline_poll(&poll_fd, 1, deadline_ns);
+	int code = rs_deadline_poll(&poll_fd, 1, deadline);
 
 	if (code != 0)
 		return code;
@@ -90,7 +89,7 @@ static bool connected_to_itself(int fd)
 	       here_bytes == there_bytes && memcmp(&here, &there, here_bytes) == 0;
 }
 
-static int connect_one(const struct addrinfo *to, uint64_t deadline_ns)
+static int connect_one(const struct addrinfo *to, const struct rs_deadline *deadline)
 {
 	int fd = open_socket(to);
 	int code = 0;
@@ -99,8 +98,8 @@ static int connect_one(const struct addrinfo *to, uint64_t deadline_ns)
 		return fd;
 	/* Interrupted is in progress, too: the connection goes on being made. */
 	if (connect(fd, to->ai_addr, to->ai_addrlen) != 0)
-		code = errno == EINPROGRESS || errno == EINTR ? wait_connected(fd, deadline_ns)
-							      : -errno;
+		code =
+		    errno == EINPROGRESS || errno == EINTR ? wait_connected(fd, deadline) : -errno;
 	if (code == 0 && connected_to_itself(fd))
 		code = -ECONNREFUSED;
 	if (code == 0)
@@ -110,16 +109,18 @@ static int connect_one(const struct addrinfo *to, uint64_t deadline_ns)
 }
 
 /* A share of the time that is left, so that one dead address does not use it all up. */
-static uint64_t share_of(uint64_t deadline_ns, unsigned tries_left)
+static struct rs_deadline share_of(const struct rs_deadline *deadline, unsigned tries_left)
 {
+	struct rs_deadline share = *deadline;
 	uint64_t now = rs_clock_ns();
 
-	if (deadline_ns == RS_DEADLINE_NEVER || now >= deadline_ns)
-		return deadline_ns;
-	return now + (deadline_ns - now) / tries_left;
+	if (deadline->ns != RS_DEADLINE_NEVER && now < deadline->ns)
+		share.ns = now + (deadline->ns - now) / tries_left;
+	return share;
 }
 
-int rs_tcp_connect(const struct rs_address *address, uint64_t deadline_ns, struct rs_error *error)
+int rs_tcp_connect(const struct rs_address *address, const struct rs_deadline *deadline,
+		   struct rs_error *error)
 {
 	struct addrinfo *found, *to;
 	unsigned tries_left = 0;
@@ -134,8 +135,11 @@ int rs_tcp_connect(const struct rs_address *address, uint64_t deadline_ns, struc
 	for (to = found; to != NULL; to = to->ai_next)
 		tries_left++;
 	fd = -EHOSTUNREACH;
-	for (to = found; to != NULL && fd < 0; to = to->ai_next)
-		fd = connect_one(to, share_of(deadline_ns, tries_left--));
+	for (to = found; to != NULL && fd < 0 && fd != -ECANCELED; to = to->ai_next) {
+		struct rs_deadline share = share_of(deadline, tries_left--);
+
+		fd = connect_one(to, &share);
+	}
 	freeaddrinfo(found);
 	if (fd < 0)
 		return rs_error_setf(error, fd, "cannot connect to %s: %s", address->text,

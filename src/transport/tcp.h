@@ -4,12 +4,14 @@
 #define RS_TRANSPORT_TCP_H
 
 #include "transport/address.h"
+#include "transport/deadline.h"
 
 #include <stddef.h>
 #include <stdint.h>
 
 /* A connected socket, or a negative errno with *error set. Each address of the host is tried. */
-int rs_tcp_connect(const struct rs_address *address, uint64_t deadline_ns, struct rs_error *error);
+int rs_tcp_connect(const struct rs_address *address, const struct rs_deadline *deadline,
+		   struct rs_error *error);
 
 /* A listening socket on the first address of the host that can be bound; an empty host means all
  * addresses, of both versions of IP where the machine has both. */

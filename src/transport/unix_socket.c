@@ -2,7 +2,6 @@
 #include "transport/unix_socket.h"
 
 #include "base/error.h"
-#include "transport/deadline.h"
 
 #include <string.h>
 #include <sys/socket.h>
@@ -29,7 +28,8 @@ static int open_socket(void)
 }
 
 /* A local connect is done at once, or the listener's queue is full, which poll(2) cannot see. */
-static int connect_patiently(int fd, const struct sockaddr_un *name, uint64_t deadline_ns)
+static int connect_patiently(int fd, const struct sockaddr_un *name,
+			     const struct rs_deadline *deadline)
 {
 	int code = 0;
 
@@ -37,21 +37,22 @@ static int connect_patiently(int fd, const struct sockaddr_un *name, uint64_t de
 		if (connect(fd, (const struct sockaddr *)name, sizeof(*name)) == 0)
 			return 0;
 		if (errno == EAGAIN)
-			code = rs_deadline_pause(deadline_ns);
+			code = rs_deadline_pause(deadline);
 		else if (errno != EINTR)
 			code = -errno;
 	}
 	return code;
 }
 
-int rs_unix_connect(const struct rs_address *address, uint64_t deadline_ns, struct rs_error *error)
+int rs_unix_connect(const struct rs_address *address, const struct rs_deadline *deadline,
+		    struct rs_error *error)
 {
 	const struct sockaddr_un name = socket_address(address);
 	int fd = open_socket();
 	int code = fd;
 
 	if (fd >= 0) {
-		code = connect_patiently(fd, &name, deadline_ns);
+		code = connect_patiently(fd, &name, deadline);
 		if (code == 0)
 			return fd;
 		close(fd);

@@ -4,6 +4,7 @@
 #define RS_TRANSPORT_UNIX_SOCKET_H
 
 #include "transport/address.h"
+#include "transport/deadline.h"
 
 #include <stdint.h>
 #include <sys/types.h>
@@ -15,7 +16,8 @@ struct rs_unix_file {
 };
 
 /* A connected socket, or a negative errno with *error set. */
-int rs_unix_connect(const struct rs_address *address, uint64_t deadline_ns, struct rs_error *error);
+int rs_unix_connect(const struct rs_address *address, const struct rs_deadline *deadline,
+		    struct rs_error *error);
 
 /* A listening socket, or a negative errno with *error set. A socket at the path is replaced, a
  * file of any other kind is left alone and is an error. */
