@@ -6,7 +6,8 @@
  * open, sends RAM while the guest runs, stops the guest through struct rs_vm_ops, sends the
  * rest and the device state, and hands over. Destination: rs_migrate_in() reads it all, loads
  * the device state, and resumes the guest. Either blocks; rs_migrate_start_out() and
- * rs_migrate_start_in() do the same in a thread of the library's.
+ * rs_migrate_start_in() do the same in a thread of the library's, and rs_migrate_start_connect() and
+ * rs_migrate_start_accept() open the stream there, too.
  *
  * Two forms of stream. Native (the default): between two libramsync ends, with features that are
  * offered and accepted. QEMU's: if the parameter "machine" is set at the source; the destination
@@ -235,6 +236,45 @@ RS_API int rs_migrate_start_out(struct rs_state *state, struct rs_stream *stream
  */
 RS_API int rs_migrate_start_in(struct rs_state *state, struct rs_stream *stream,
 			       const struct rs_vm_ops *vm, void *opaque);
+
+/**
+ * rs_migrate_start_connect() - connect to an address and send a running guest there, in a thread of
+ * the library's.
+ * @state: the state.
+ * @address: as for rs_stream_connect(); copied.
+ * @timeout_ms: how long to wait for the connection; 0 waits for ever.
+ * @vm: callbacks, copied.
+ * @opaque: their first argument.
+ *
+ * The migration is in setup from now on, and rs_migrate_cancel() ends the wait for the connection,
+ * too (but not the resolution of a name). Regions may come and go until there is a connection. The
+ * stream is the library's: it is closed at the end, and if closing says that the command of an exec:
+ * address failed after it had taken the guest, there is a warning.
+ *
+ * Return: 0; -EINVAL, also for an address that cannot be parsed; -EBUSY; -ENOMEM; -EAGAIN if no
+ *	thread could be had. What rs_stream_connect() would return comes from rs_migrate_wait().
+ */
+RS_API int rs_migrate_start_connect(struct rs_state *state, const char *address,
+				    unsigned timeout_ms, const struct rs_vm_ops *vm, void *opaque);
+
+/**
+ * rs_migrate_start_accept() - wait for a peer that sends a guest, and receive it, in a thread of the
+ * library's.
+ * @state: the state.
+ * @listener: where the peer connects.
+ * @timeout_ms: how long to wait for it; 0 waits for ever.
+ * @vm: callbacks, copied.
+ * @opaque: their first argument.
+ *
+ * As rs_migrate_start_connect().
+ *
+ * Return: 0; -EBUSY; -EINVAL; -EAGAIN if no thread could be had. What rs_listener_accept() would
+ *	return comes from rs_migrate_wait().
+ * Ownership: @listener is the library's from here on, which closes it as soon as a peer has come;
+ *	not on failure.
+ */
+RS_API int rs_migrate_start_accept(struct rs_state *state, struct rs_listener *listener,
+				   unsigned timeout_ms, const struct rs_vm_ops *vm, void *opaque);
 
 /**
  * rs_migrate_event_fd() - a descriptor that becomes readable when a started migration ends.

@@ -17,7 +17,7 @@ struct rs_background {
 
 	/* the thread, until it is joined */
 	struct rs_state *state;
-	struct rs_stream *stream;
+	struct rs_opening opening;
 	rs_background_work *work;
 	int result;
 };
@@ -58,7 +58,7 @@ static void *background_main(void *argument)
 {
 	struct rs_background *background = argument;
 
-	background->result = background->work(background->state, background->stream);
+	background->result = background->work(background->state, &background->opening);
 	eventfd_write(background->event_fd, 1);
 	return NULL;
 }
@@ -85,14 +85,15 @@ bool rs_background_is_busy(struct rs_state *state)
 	return busy;
 }
 
-int rs_background_start(struct rs_state *state, struct rs_stream *stream, rs_background_work *work)
+int rs_background_start(struct rs_state *state, const struct rs_opening *opening,
+			rs_background_work *work)
 {
 	struct rs_background *background = state->background;
 	int result = -EBUSY;
 
 	pthread_mutex_lock(&state->lock);
 	if (!background->started) {
-		background->stream = stream;
+		background->opening = *opening;
 		background->work = work;
 		result = create_without_signals(&background->thread, background);
 		background->started = result == 0;

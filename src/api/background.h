@@ -3,6 +3,7 @@
 #ifndef RS_API_BACKGROUND_H
 #define RS_API_BACKGROUND_H
 
+#include "api/opening.h"
 #include "migrate/migration.h"
 
 /* 0 or a negative errno. */
@@ -14,10 +15,11 @@ void rs_background_fini(struct rs_state *state);
 /* What was started has not been waited for. */
 bool rs_background_is_busy(struct rs_state *state);
 
-typedef int rs_background_work(struct rs_state *state, struct rs_stream *stream);
+typedef int rs_background_work(struct rs_state *state, struct rs_opening *opening);
 
-/* Run work(state, stream) in a thread; one at a time, until rs_migrate_wait(). 0, -EBUSY, -EAGAIN.
- */
-int rs_background_start(struct rs_state *state, struct rs_stream *stream, rs_background_work *work);
+/* Run work(state, a copy of opening) in a thread; one at a time, until rs_migrate_wait(). 0, -EBUSY,
+ * -EAGAIN. */
+int rs_background_start(struct rs_state *state, const struct rs_opening *opening,
+			rs_background_work *work);
 
 #endif

@@ -3,6 +3,10 @@
 #include "api/phase.h"
 #include "base/versioned.h"
 #include "migrate/handover.h"
+#include "transport/address.h"
+
+#include <stdlib.h>
+#include <string.h>
 
 /* ---- one migration ------------------------------------------------------------------------- */
 
@@ -29,14 +33,19 @@ static int check_stream(struct rs_state *state, struct rs_stream *stream, bool o
 			       outgoing ? "written" : "read");
 }
 
-/* Claim the state and get everything ready, in the caller's thread. */
+static void warn(void *opaque, const char *text)
+{
+	rs_migration_warn(opaque, text);
+}
+
+/* Claim the state and get everything ready, in the caller's thread. No stream: it is opened later. */
 static int begin(struct rs_state *state, struct rs_stream *stream, const struct rs_vm_ops *vm,
 		 void *opaque, bool outgoing)
 {
 	struct rs_vm_ops mine = { 0 };
 	int result = check_vm(state, vm, outgoing, &mine);
 
-	if (result == 0)
+	if (result == 0 && stream != NULL)
 		result = check_stream(state, stream, outgoing);
 	if (result == 0)
 		result = rs_phase_enter(state, RS_CALL_MIGRATE);
@@ -48,13 +57,17 @@ static int begin(struct rs_state *state, struct rs_stream *stream, const struct 
 	}
 	rs_counters_begin(&state->counters);
 	rs_session_open(state);
+	state->session.warn = warn;
+	state->session.warn_opaque = state->migration;
 	rs_migration_begin(state->migration);
 	return 0;
 }
 
-static void warn(void *opaque, const char *text)
+static int end(struct rs_state *state, int result)
 {
-	rs_migration_warn(opaque, text);
+	rs_session_close(state);
+	rs_phase_leave(state, RS_CALL_MIGRATE, result);
+	return result;
 }
 
 static void attach(struct rs_state *state, struct rs_stream *stream)
@@ -66,20 +79,23 @@ static void attach(struct rs_state *state, struct rs_stream *stream)
 		rs_stream_shutdown(stream);
 }
 
-static int run(struct rs_state *state, struct rs_stream *stream)
+/* It has begun, and those who want to know have been told. */
+static int run_over(struct rs_state *state, struct rs_stream *stream)
 {
 	struct rs_migration *migration = state->migration;
 
-	state->session.warn = warn;
-	state->session.warn_opaque = migration;
 	attach(state, stream);
 	int result = migration->outgoing ? rs_migration_run_out(migration, stream)
 					 : rs_migration_run_in(migration, stream);
 
 	rs_session_detach(state);
-	rs_session_close(state);
-	rs_phase_leave(state, RS_CALL_MIGRATE, result);
 	return result;
+}
+
+static int run(struct rs_state *state, struct rs_stream *stream)
+{
+	rs_migration_tell_begin(state->migration);
+	return end(state, run_over(state, stream));
 }
 
 int rs_migrate_out(struct rs_state *state, struct rs_stream *stream, const struct rs_vm_ops *vm,
@@ -98,6 +114,8 @@ int rs_migrate_in(struct rs_state *state, struct rs_stream *stream, const struct
 	return result != 0 ? result : run(state, stream);
 }
 
+/* ---- in a thread --------------------------------------------------------------------------- */
+
 static int refuse_thread(struct rs_state *state, int code)
 {
 	return rs_state_refuse(state, code,
@@ -106,37 +124,89 @@ static int refuse_thread(struct rs_state *state, int code)
 				   : "no thread for a migration");
 }
 
-static int start(struct rs_state *state, struct rs_stream *stream, const struct rs_vm_ops *vm,
-		 void *opaque, bool outgoing)
+/* The thread of a started migration. */
+static int run_started(struct rs_state *state, struct rs_opening *opening)
+{
+	struct rs_migration *migration = state->migration;
+	bool ours = rs_opening_is_ours(opening);
+	struct rs_error error = { 0 };
+
+	rs_migration_tell_begin(migration);
+	int result = rs_opening_open(opening, state);
+
+	if (ours) {
+		/* To wait for a peer is no part of the migration's time. */
+		rs_counters_begin(&state->counters);
+		rs_session_heed_regions(state);
+	}
+	if (result == 0)
+		result = run_over(state, opening->stream);
+	else
+		rs_migration_set_ended(migration, result);
+	if (ours && rs_opening_close(opening, &error) != 0 && result == 0)
+		rs_migration_warn(migration, error.text);
+	return end(state, result);
+}
+
+static int start(struct rs_state *state, const struct rs_opening *opening,
+		 const struct rs_vm_ops *vm, void *opaque, bool outgoing)
 {
 	/* First, so that a refusal leaves the last migration as it is: it may have to be settled.
 	 */
 	if (rs_background_is_busy(state))
 		return refuse_thread(state, -EBUSY);
-	int result = begin(state, stream, vm, opaque, outgoing);
+	int result = begin(state, opening->stream, vm, opaque, outgoing);
 
 	if (result != 0)
 		return result;
-	result = rs_background_start(state, stream, run);
+	/* While it waits for a peer regions may come and go. */
+	if (rs_opening_is_ours(opening))
+		rs_session_ignore_regions(state);
+	result = rs_background_start(state, opening, run_started);
 	if (result == 0)
 		return 0;
 	rs_session_fail(state, result, "no thread for a migration");
 	rs_migration_set_status(state->migration, RS_STATUS_FAILED);
-	rs_session_close(state);
-	rs_phase_leave(state, RS_CALL_MIGRATE, result);
-	return refuse_thread(state, result);
+	return refuse_thread(state, end(state, result));
 }
 
 int rs_migrate_start_out(struct rs_state *state, struct rs_stream *stream,
 			 const struct rs_vm_ops *vm, void *opaque)
 {
-	return start(state, stream, vm, opaque, true);
+	return start(state, &(struct rs_opening){ .stream = stream }, vm, opaque, true);
 }
 
 int rs_migrate_start_in(struct rs_state *state, struct rs_stream *stream,
 			const struct rs_vm_ops *vm, void *opaque)
 {
-	return start(state, stream, vm, opaque, false);
+	return start(state, &(struct rs_opening){ .stream = stream }, vm, opaque, false);
+}
+
+int rs_migrate_start_connect(struct rs_state *state, const char *address, unsigned timeout_ms,
+			     const struct rs_vm_ops *vm, void *opaque)
+{
+	struct rs_opening opening = { .timeout_ms = timeout_ms };
+	struct rs_address parsed;
+	struct rs_error error = { 0 };
+
+	if (rs_address_parse(address, &parsed, &error) != 0)
+		return rs_state_refuse(state, error.code, "%s", error.text);
+	opening.address = strdup(address);
+	if (opening.address == NULL)
+		return rs_state_refuse(state, -ENOMEM, "%s: no memory", address);
+	int result = start(state, &opening, vm, opaque, true);
+
+	if (result != 0)
+		free(opening.address);
+	return result;
+}
+
+int rs_migrate_start_accept(struct rs_state *state, struct rs_listener *listener,
+			    unsigned timeout_ms, const struct rs_vm_ops *vm, void *opaque)
+{
+	const struct rs_opening opening = { .listener = listener, .timeout_ms = timeout_ms };
+
+	return start(state, &opening, vm, opaque, false);
 }
 
 /* ---- settling ------------------------------------------------------------------------------ */

@@ -348,7 +348,6 @@ int rs_migration_run_in(struct rs_migration *migration, struct rs_stream *stream
 				  .record_at = rs_stream_bytes_read(stream) };
 
 	migration->stream = stream;
-	rs_migration_tell_begin(migration);
 	int result = setup(&in);
 
 	if (result == 0) {

@@ -288,7 +288,6 @@ int rs_migration_run_out(struct rs_migration *migration, struct rs_stream *strea
 
 	migration->stream = stream;
 	migration->next_section_id = out.ram.id + 1;
-	rs_migration_tell_begin(migration);
 	int result = setup(&out);
 
 	if (result == 0) {

@@ -4,12 +4,14 @@
 #include "base/checked.h"
 
 #include <string.h>
+#include <sys/eventfd.h>
 
 int rs_state_init(struct rs_state *state, uint32_t page_bytes)
 {
 	memset(state, 0, sizeof(*state));
 	state->page_bytes = page_bytes;
 	state->page_shift = rs_log2(page_bytes);
+	state->session.wake_fd = -1;
 	rs_params_init(&state->params);
 	if (pthread_mutex_init(&state->lock, NULL) != 0)
 		return -ENOMEM;
@@ -61,7 +63,14 @@ void rs_session_ignore_regions(struct rs_state *state)
 	pthread_mutex_unlock(&state->lock);
 }
 
-int rs_session_attach(struct rs_state *state, struct rs_stream *stream)
+void rs_session_heed_regions(struct rs_state *state)
+{
+	pthread_mutex_lock(&state->lock);
+	state->session.open = true;
+	pthread_mutex_unlock(&state->lock);
+}
+
+static int attach(struct rs_state *state, struct rs_stream *stream, int wake_fd)
 {
 	pthread_mutex_lock(&state->lock);
 	int code = rs_session_code(state);
@@ -70,9 +79,20 @@ int rs_session_attach(struct rs_state *state, struct rs_stream *stream)
 		state->session.attached = true;
 		state->session.thread = pthread_self();
 		state->session.stream = stream;
+		state->session.wake_fd = wake_fd;
 	}
 	pthread_mutex_unlock(&state->lock);
 	return code;
+}
+
+int rs_session_attach(struct rs_state *state, struct rs_stream *stream)
+{
+	return attach(state, stream, -1);
+}
+
+int rs_session_attach_wait(struct rs_state *state, int wake_fd)
+{
+	return attach(state, NULL, wake_fd);
 }
 
 void rs_session_detach(struct rs_state *state)
@@ -81,6 +101,7 @@ void rs_session_detach(struct rs_state *state)
 	state->session.attached = false;
 	state->session.limited = false;
 	state->session.stream = NULL;
+	state->session.wake_fd = -1;
 	pthread_mutex_unlock(&state->lock);
 }
 
@@ -110,6 +131,8 @@ void rs_session_wake_locked(struct rs_state *state)
 {
 	if (state->session.stream != NULL)
 		rs_stream_shutdown(state->session.stream);
+	if (state->session.wake_fd >= 0)
+		eventfd_write(state->session.wake_fd, 1);
 }
 
 int rs_session_fail_locked(struct rs_state *state, int code, const char *format, ...)

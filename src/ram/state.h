@@ -41,6 +41,7 @@ struct rs_session {
 	bool attached; /* a call runs, in this thread, on this stream */
 	pthread_t thread;
 	struct rs_stream *stream;
+	int wake_fd; /* or it waits for a stream to be opened, until this is written to; -1 */
 	bool limited; /* max-bandwidth holds for that stream */
 	struct rs_error error;
 	/* worker only: where odd things are told, or NULL */
@@ -105,8 +106,13 @@ void rs_session_close(struct rs_state *state);
 /* From here on changes of the regions are no failure any more: all RAM is sent. */
 void rs_session_ignore_regions(struct rs_state *state);
 
-/* A call begins to use a stream (may be NULL). The session's error if there is one. */
+/* From here on they are one again. */
+void rs_session_heed_regions(struct rs_state *state);
+
+/* A call begins to use a stream (may be NULL), or to wait for one, in a way that a write to an
+ * eventfd ends. The session's error if there is one. */
 int rs_session_attach(struct rs_state *state, struct rs_stream *stream);
+int rs_session_attach_wait(struct rs_state *state, int wake_fd);
 void rs_session_detach(struct rs_state *state);
 
 /* Is this the thread whose call uses the stream? */
