@@ -15,98 +15,88 @@
 #define LINE_BYTES 1024u
 #define PATIENCE_S 5
 
-/* A command: its arguments, which are "" where there is none, and where its answer goes. */
+struct request {
+	struct vm *vm;
+	struct migration *migration;
+	bool *quit;
+	char **argument;
+	FILE *answer;
+	struct rs_error *error;
+};
+
 struct command {
 	const char *name;
 	unsigned arguments;
-	int (*run)(struct control *control, char **argument, FILE *answer, struct rs_error *error);
+	int (*run)(const struct request *request);
 };
 
-static int run_migrate(struct control *control, char **argument, FILE *answer,
-		       struct rs_error *error)
+static int run_migrate(const struct request *request)
 {
-	(void)answer;
-	return migration_start(control->migration, DIRECTION_OUT, argument[0], error);
+	return migration_start_out(request->migration, request->argument[0], request->error);
 }
 
-static int run_incoming(struct control *control, char **argument, FILE *answer,
-			struct rs_error *error)
+static int run_incoming(const struct request *request)
 {
-	(void)answer;
-	return migration_start(control->migration, DIRECTION_IN, argument[0], error);
+	return migration_start_in(request->migration, request->argument[0], request->error);
 }
 
-static int run_cancel(struct control *control, char **argument, FILE *answer,
-		      struct rs_error *error)
+static int refused(const struct request *request, int ret)
 {
-	int ret = migration_cancel(control->migration);
-
-	(void)argument;
-	(void)answer;
-	if (ret == -ESRCH)
-		return fail(error, ret, "no migration runs");
-	if (ret == -EALREADY)
-		return fail(error, ret, "the guest was handed over");
-	return ret;
-}
-
-static int run_resolve(struct control *control, char **argument, FILE *answer,
-		       struct rs_error *error)
-{
-	(void)answer;
-	if (!strcmp(argument[0], "run"))
-		return migration_resolve(control->migration, RS_RESOLVE_RUN, error);
-	if (!strcmp(argument[0], "discard"))
-		return migration_resolve(control->migration, RS_RESOLVE_DISCARD, error);
-	return fail(error, -EINVAL, "resolve run, or resolve discard");
-}
-
-static int run_set(struct control *control, char **argument, FILE *answer, struct rs_error *error)
-{
-	int ret = rs_param_set(control->vm->state, argument[0], argument[1]);
-
-	(void)answer;
 	if (ret)
-		rs_error_get(control->vm->state, RS_ERROR_OF_CALL, error);
+		rs_error_get(request->vm->state, RS_ERROR_OF_CALL, request->error);
 	return ret;
 }
 
-static int set_stopped(struct control *control, bool stopped, struct rs_error *error)
+static int run_cancel(const struct request *request)
 {
-	return vm_set_stopped(control->vm, stopped) ? fail(error, -ENOENT, "there is no guest here")
-						    : 0;
+	return refused(request, rs_migrate_cancel(request->vm->state));
 }
 
-static int run_stop(struct control *control, char **argument, FILE *answer, struct rs_error *error)
+static int run_set(const struct request *request)
 {
-	(void)argument;
-	(void)answer;
-	return set_stopped(control, true, error);
+	return refused(request, rs_param_set(request->vm->state, request->argument[0],
+					     request->argument[1]));
 }
 
-static int run_cont(struct control *control, char **argument, FILE *answer, struct rs_error *error)
+static int run_resolve(const struct request *request)
 {
-	(void)argument;
-	(void)answer;
-	return set_stopped(control, false, error);
+	const char *word = request->argument[0];
+
+	if (!strcmp(word, "run"))
+		return migration_resolve(request->migration, RS_RESOLVE_RUN, request->error);
+	if (!strcmp(word, "discard"))
+		return migration_resolve(request->migration, RS_RESOLVE_DISCARD, request->error);
+	return fail(request->error, -EINVAL, "resolve run, or resolve discard");
 }
 
-static int run_digest(struct control *control, char **argument, FILE *answer,
-		      struct rs_error *error)
+static int set_stopped(const struct request *request, bool stopped)
 {
-	(void)argument;
-	if (!vm_here(control->vm) || !vm_stopped(control->vm))
-		return fail(error, -EBUSY, "stop the guest first");
-	fprintf(answer, "digest: %016" PRIx64 "\n", vm_digest(control->vm));
+	if (vm_set_stopped(request->vm, stopped))
+		return fail(request->error, -ENOENT, "there is no guest here");
 	return 0;
 }
 
-static int run_quit(struct control *control, char **argument, FILE *answer, struct rs_error *error)
+static int run_stop(const struct request *request)
 {
-	(void)argument;
-	(void)answer;
-	(void)error;
-	control->quit = true;
+	return set_stopped(request, true);
+}
+
+static int run_cont(const struct request *request)
+{
+	return set_stopped(request, false);
+}
+
+static int run_digest(const struct request *request)
+{
+	if (!vm_here(request->vm) || !vm_stopped(request->vm))
+		return fail(request->error, -EBUSY, "stop the guest first");
+	fprintf(request->answer, "digest: %016" PRIx64 "\n", vm_digest(request->vm));
+	return 0;
+}
+
+static int run_quit(const struct request *request)
+{
+	*request->quit = true;
 	return 0;
 }
 
@@ -137,26 +127,20 @@ static void print_statistics(const struct rs_state *state, FILE *answer)
 	}
 }
 
-static int run_status(struct control *control, char **argument, FILE *answer,
-		      struct rs_error *error)
+static int run_status(const struct request *request)
 {
-	struct migration *migration = control->migration;
-	const char *waiting;
+	struct migration *migration = request->migration;
+	struct rs_state *state = request->vm->state;
+	enum rs_status status = migration_look(migration);
+	struct rs_error reason;
 
-	(void)argument;
-	(void)error;
-	fprintf(answer, "guest: %s\n", guest_word(control->vm));
-	pthread_mutex_lock(&migration->lock);
-	waiting = migration->listener ? "listening" : "connecting";
-	fprintf(answer, "migration: %s\n",
-		migration->busy && migration->status == RS_STATUS_NONE
-		    ? waiting
-		    : rs_status_name(migration->status));
-	fprintf(answer, "address: %s\n", migration->address);
-	fprintf(answer, "reason: %s\n", migration->error.text);
-	fprintf(answer, "digest: %016" PRIx64 "\n", migration->digest);
-	pthread_mutex_unlock(&migration->lock);
-	print_statistics(control->vm->state, answer);
+	rs_error_get(state, RS_ERROR_OF_MIGRATION, &reason);
+	fprintf(request->answer, "guest: %s\n", guest_word(request->vm));
+	fprintf(request->answer, "migration: %s\n", rs_status_name(status));
+	fprintf(request->answer, "address: %s\n", migration->address);
+	fprintf(request->answer, "reason: %s\n", reason.text);
+	fprintf(request->answer, "digest: %016" PRIx64 "\n", migration->digest);
+	print_statistics(state, request->answer);
 	return 0;
 }
 
@@ -172,6 +156,13 @@ static const struct command commands[] = {
 
 static int run_line(struct control *control, char *line, FILE *answer, struct rs_error *error)
 {
+	struct request request = {
+		.vm = control->vm,
+		.migration = control->migration,
+		.quit = &control->quit,
+		.answer = answer,
+		.error = error,
+	};
 	char *word[WORDS_MAX] = { NULL };
 	unsigned words = 0;
 	char *rest = line;
@@ -186,7 +177,8 @@ static int run_line(struct control *control, char *line, FILE *answer, struct rs
 		if (words - 1 != command->arguments)
 			return fail(error, -EINVAL, "%s takes %u arguments", command->name,
 				    command->arguments);
-		return command->run(control, word + 1, answer, error);
+		request.argument = word + 1;
+		return command->run(&request);
 	}
 	return fail(error, -EINVAL, "no such command");
 }

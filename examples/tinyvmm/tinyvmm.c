@@ -8,23 +8,13 @@
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
-/* A migration has ended. Is the program at its end with it? */
-static bool is_over(struct migration *migration, const struct options *options)
+/* Has the guest gone for good, or not come? */
+static bool is_over(const struct migration *migration)
 {
-	bool here = vm_here(migration->vm);
-	enum rs_status status;
-	uint64_t count;
+	enum rs_status status = rs_migrate_status(migration->vm->state);
 
-	if (read(migration->ended_fd, &count, sizeof(count)) < 0)
-		return false;
-	pthread_mutex_lock(&migration->lock);
-	status = migration->status;
-	if (*migration->error.text)
-		fprintf(stderr, "tinyvmm: %s: %s\n", rs_status_name(status), migration->error.text);
-	pthread_mutex_unlock(&migration->lock);
-	if (here || options->stay || status == RS_STATUS_IN_DOUBT)
+	if (migration->running || status == RS_STATUS_IN_DOUBT || vm_here(migration->vm))
 		return false;
 	if (status != RS_STATUS_COMPLETED)
 		vm_end(migration->vm, EXIT_FAILED);
@@ -32,64 +22,58 @@ static bool is_over(struct migration *migration, const struct options *options)
 }
 
 /* Until the guest has gone, has ended by itself, or somebody wants us to quit. */
-static void serve(struct vm *vm, struct migration *migration, struct control *control,
-		  const struct options *options)
+static void serve(struct control *control, bool stay)
 {
+	struct migration *migration = control->migration;
 	struct pollfd fds[] = {
-		{ .fd = vm->end_fd, .events = POLLIN },
-		{ .fd = migration->ended_fd, .events = POLLIN },
+		{ .fd = control->vm->end_fd, .events = POLLIN },
+		{ .fd = rs_migrate_event_fd(control->vm->state), .events = POLLIN },
 		{ .fd = control->listen_fd, .events = POLLIN },
 	};
 
-	while (!control->quit) {
+	while (!control->quit && (stay || !is_over(migration))) {
 		if (poll(fds, 3, -1) < 0)
 			continue;
 		if (fds[0].revents)
 			return;
-		if (fds[1].revents && is_over(migration, options))
-			return;
+		migration_look(migration);
 		if (fds[2].revents)
 			control_serve(control);
 	}
 }
 
-static int begin(struct vm *vm, struct migration *migration, struct control *control,
-		 const struct options *options, struct rs_error *error)
+static int begin(struct control *control, const struct options *options, struct rs_error *error)
 {
 	int ret = 0;
 
 	if (options->control)
 		ret = control_open(control, options->control, error);
 	if (!ret && options->incoming)
-		return migration_start(migration, DIRECTION_IN, options->incoming, error);
+		return migration_start_in(control->migration, options->incoming, error);
 	if (!ret)
-		ret = boot(vm, error);
+		ret = boot(control->vm, error);
 	if (!ret)
-		vm_settle(vm, true);
+		vm_settle(control->vm, true);
 	return ret;
 }
 
 static int run(const struct options *options)
 {
 	struct rs_error error = { 0 };
-	struct migration migration;
-	struct control control = { .vm = NULL, .migration = &migration, .listen_fd = -1 };
 	struct vm vm;
+	struct migration migration = { .vm = &vm, .take_digest = options->digest };
+	struct control control = { .vm = &vm, .migration = &migration, .listen_fd = -1 };
 	int ret = vm_create(&vm, &options->vm, &error);
 
-	if (migration_init(&migration, &vm, options->digest))
-		ret = -1;
-	control.vm = &vm;
 	if (!ret)
-		ret = begin(&vm, &migration, &control, options, &error);
+		ret = begin(&control, options, &error);
 	if (!ret) {
-		serve(&vm, &migration, &control, options);
+		serve(&control, options->stay);
 	} else {
 		fprintf(stderr, "tinyvmm: %s\n", error.text);
 		vm_end(&vm, EXIT_FAILED);
 	}
 	control_close(&control);
-	migration_fini(&migration);
 	vm_destroy(&vm);
 	return vm.exit_code;
 }

@@ -37,19 +37,19 @@ void vcpu_kick_locked(struct vcpu *vcpu)
 static bool park(struct vcpu *vcpu)
 {
 	struct vm *vm = vcpu->vm;
-	bool ending;
+	bool ended;
 
 	pthread_mutex_lock(&vm->lock);
-	while (vm->parked && !vm->ending) {
+	while (vm->parked && !vm->ended) {
 		vcpu->parked = true;
 		pthread_cond_broadcast(&vm->changed);
 		pthread_cond_wait(&vm->changed, &vm->lock);
 	}
 	vcpu->parked = false;
-	ending = vm->ending;
+	ended = vm->ended;
 	vcpu->run->immediate_exit = 0;
 	pthread_mutex_unlock(&vm->lock);
-	return !ending;
+	return !ended;
 }
 
 /* Returns -EIO: this vCPU goes nowhere any more. */
@@ -169,8 +169,7 @@ int vcpu_create(struct vm *vm, unsigned number, struct rs_error *error)
 	ret = set_cpuid(vm, vcpu);
 	if (ret)
 		return fail(error, ret, "KVM_SET_CPUID2: %s", strerror(-ret));
-	if (vm->kvm)
-		ret = rs_kvm_add_vcpu(vm->kvm, vcpu->fd, error);
+	ret = rs_kvm_add_vcpu(vm->kvm, vcpu->fd, error);
 	if (ret)
 		return ret;
 	ret = -pthread_create(&vcpu->thread, NULL, run_vcpu, vcpu);
@@ -186,9 +185,6 @@ void vcpu_destroy(struct vcpu *vcpu)
 		pthread_join(vcpu->thread, NULL);
 	if (vcpu->run)
 		munmap(vcpu->run, vcpu->run_bytes);
-	if (vcpu->fd <= 0)
-		return;
-	if (vcpu->vm->kvm)
-		rs_kvm_remove_vcpu(vcpu->vm->kvm, vcpu->fd);
-	close(vcpu->fd);
+	if (vcpu->fd > 0)
+		close(vcpu->fd);
 }

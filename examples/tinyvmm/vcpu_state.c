@@ -9,7 +9,7 @@
 #include <sys/ioctl.h>
 
 #define MSRS_MAX 1024u
-#define BODY_MAX 65536u
+#define BODY_MAX 32768u
 
 /*
  * In the order in which KVM wants them back. The segment registers bring the mode of the APIC,
@@ -104,13 +104,12 @@ static int set_part(const struct vcpu *vcpu, const struct part *part, void *body
 	return ret == (int)msrs->nmsrs ? 0 : ret < 0 ? -errno : -EOPNOTSUPP;
 }
 
-int vcpu_state_save(struct vcpu *vcpu, struct rs_device_writer *writer, struct rs_error *error)
+int vcpu_state_save(struct vcpu *vcpu, struct rs_device_writer *writer)
 {
-	void *body = malloc(BODY_MAX);
+	struct rs_state *state = vcpu->vm->state;
+	uint64_t body[BODY_MAX / 8];
 	int ret = 0;
 
-	if (!body)
-		return fail(error, -ENOMEM, "vcpu %u: out of memory", vcpu->number);
 	for (size_t i = 0; !ret && i < sizeof(parts) / sizeof(*parts); i++) {
 		const struct rs_device_section section = {
 			.name = parts[i].name,
@@ -120,12 +119,11 @@ int vcpu_state_save(struct vcpu *vcpu, struct rs_device_writer *writer, struct r
 		ssize_t bytes = get_part(vcpu, &parts[i], body);
 
 		if (bytes < 0)
-			ret = fail(error, (int)bytes, "vcpu %u: cannot read %s: %s", vcpu->number,
-				   parts[i].name, strerror((int)-bytes));
+			ret = rs_migrate_fail(state, (int)bytes, "vcpu %u: cannot read %s: %s",
+					      vcpu->number, parts[i].name, strerror((int)-bytes));
 		else
 			ret = rs_device_save(writer, &section, body, (size_t)bytes);
 	}
-	free(body);
 	return ret;
 }
 
@@ -137,27 +135,24 @@ static const struct part *find_part(const char *name)
 	return NULL;
 }
 
-int vcpu_state_load(struct vm *vm, const struct rs_device_section *section, struct rs_stream *body,
-		    struct rs_error *error)
+int vcpu_state_load(struct vm *vm, const struct rs_device_section *section, struct rs_stream *body)
 {
 	const struct part *part = find_part(section->name);
-	void *data;
+	uint64_t data[BODY_MAX / 8] = { 0 };
 	int ret;
 
 	if (!part)
 		return -ENOENT;
 	if (section->instance >= vm->config.vcpus || section->version != 1 ||
 	    section->bytes > BODY_MAX || (part->bytes && section->bytes != part->bytes))
-		return fail(error, -EINVAL, "%s of vcpu %u does not fit this machine",
-			    section->name, section->instance);
-	data = calloc(1, BODY_MAX);
-	if (!data)
-		return fail(error, -ENOMEM, "%s: out of memory", section->name);
+		return rs_migrate_fail(vm->state, -EINVAL,
+				       "%s of vcpu %u does not fit this machine", section->name,
+				       section->instance);
 	ret = rs_stream_get_bytes(body, data, section->bytes);
 	if (!ret)
 		ret = set_part(&vm->vcpu[section->instance], part, data, section->bytes);
-	free(data);
-	return ret ? fail(error, ret, "vcpu %u: cannot set %s: %s", section->instance,
-			  section->name, strerror(-ret))
-		   : 0;
+	if (!ret)
+		return 0;
+	return rs_migrate_fail(vm->state, ret, "vcpu %u: cannot set %s: %s", section->instance,
+			       section->name, strerror(-ret));
 }

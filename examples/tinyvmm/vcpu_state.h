@@ -9,10 +9,9 @@
 int vcpu_state_init(struct vm *vm, struct rs_error *error);
 
 /* Write the sections of a parked vCPU. */
-int vcpu_state_save(struct vcpu *vcpu, struct rs_device_writer *writer, struct rs_error *error);
+int vcpu_state_save(struct vcpu *vcpu, struct rs_device_writer *writer);
 
 /* Take a section, in the order in which they were written. -ENOENT if it is none of these. */
-int vcpu_state_load(struct vm *vm, const struct rs_device_section *section, struct rs_stream *body,
-		    struct rs_error *error);
+int vcpu_state_load(struct vm *vm, const struct rs_device_section *section, struct rs_stream *body);
 
 #endif

@@ -68,24 +68,27 @@ static int add_region(struct vm *vm, struct rs_error *error)
 	return ret ? fail(error, ret, "region \"ram\": %s", strerror(-ret)) : 0;
 }
 
+/* KVM's log or userfaultfd's, which sees what vCPUs write as it sees all else. */
 static int add_dirty_log(struct vm *vm, struct rs_error *error)
 {
-	const struct rs_kvm_config config = { .size = sizeof(config), .vm_fd = vm->fd };
-	int ret;
+	bool userfaultfd = vm->config.dirty_log == DIRTY_LOG_USERFAULTFD;
+	const struct rs_kvm_config config = {
+		.size = sizeof(config),
+		.vm_fd = vm->fd,
+		.log = userfaultfd ? RS_KVM_LOG_NONE : RS_KVM_LOG_AUTO,
+	};
+	int ret = userfaultfd ? rs_dirty_log_userfaultfd_probe(error) : 0;
 
-	if (vm->config.dirty_log == DIRTY_LOG_USERFAULTFD) {
-		ret = rs_dirty_log_userfaultfd_probe(error);
-		if (!ret)
-			ret = rs_region_add_dirty_log(vm->region, &rs_dirty_log_userfaultfd, NULL);
-	} else {
+	if (!ret && userfaultfd)
+		ret = rs_region_add_dirty_log(vm->region, &rs_dirty_log_userfaultfd, NULL);
+	if (!ret)
 		ret = rs_kvm_create(&config, &vm->kvm, error);
-		if (!ret)
-			ret = rs_kvm_add_region(vm->kvm, vm->region, error);
-	}
+	if (!ret)
+		ret = rs_kvm_add_region(vm->kvm, vm->region, error);
 	return ret ? fail(error, ret, "dirty log: %s", strerror(-ret)) : 0;
 }
 
-/* Guest memory from @begin to @end. With KVM's log the library registers it, to turn the log on. */
+/* Guest memory from @begin to @end. The library tells KVM, and has it logged when that is wanted. */
 static int add_slot(struct vm *vm, uint32_t number, uint64_t begin, uint64_t end,
 		    struct rs_error *error)
 {
@@ -96,18 +99,8 @@ static int add_slot(struct vm *vm, uint32_t number, uint64_t begin, uint64_t end
 		.region_offset = begin,
 		.bytes = end - begin,
 	};
-	struct kvm_userspace_memory_region memory = {
-		.slot = number,
-		.guest_phys_addr = begin,
-		.memory_size = end - begin,
-		.userspace_addr = (uintptr_t)vm->memory + begin,
-	};
 
-	if (vm->kvm)
-		return rs_kvm_add_slot(vm->kvm, vm->region, &slot, error);
-	if (ioctl(vm->fd, KVM_SET_USER_MEMORY_REGION, &memory))
-		return fail(error, -errno, "KVM_SET_USER_MEMORY_REGION: %s", strerror(errno));
-	return 0;
+	return rs_kvm_add_slot(vm->kvm, vm->region, &slot, error);
 }
 
 static int init_lock(struct vm *vm, struct rs_error *error)
@@ -151,7 +144,7 @@ int vm_create(struct vm *vm, const struct vm_config *config, struct rs_error *er
 /* Have the vCPUs where they are to be, and if that is parked, then on return. */
 static void move_locked(struct vm *vm)
 {
-	vm->parked = !vm->here || vm->stopped || vm->held;
+	vm->parked = !vm->here || vm->stopped || vm->held || vm->ending;
 	pthread_cond_broadcast(&vm->changed);
 	for (unsigned i = 0; vm->parked && i < vm->config.vcpus; i++)
 		if (vm->vcpu[i].started)
@@ -192,19 +185,19 @@ static void unmap(uint8_t *memory, uint64_t bytes)
 
 void vm_destroy(struct vm *vm)
 {
-	vm_hold(vm);
 	pthread_mutex_lock(&vm->lock);
 	vm->ending = true;
+	move_locked(vm);
+	pthread_mutex_unlock(&vm->lock);
+	/* Nobody marks what he wrote any more. A migration that runs is cancelled, and waited for. */
+	rs_state_destroy(vm->state);
+	pthread_mutex_lock(&vm->lock);
+	vm->ended = true;
 	pthread_cond_broadcast(&vm->changed);
 	pthread_mutex_unlock(&vm->lock);
 	for (unsigned i = 0; i < vm->config.vcpus; i++)
 		vcpu_destroy(&vm->vcpu[i]);
 	free(vm->msr);
-	if (vm->kvm) {
-		rs_kvm_remove_slot(vm->kvm, LOW_SLOT, NULL);
-		rs_kvm_remove_slot(vm->kvm, HIGH_SLOT, NULL);
-	}
-	rs_state_destroy(vm->state);
 	rs_kvm_destroy(vm->kvm);
 	close_fd(vm->fd);
 	close_fd(vm->kvm_fd);
@@ -220,10 +213,12 @@ void vm_destroy(struct vm *vm)
 void vm_give_away(struct vm *vm)
 {
 	vm_settle(vm, false);
-	/* Nothing logs now, and a guest that comes brings all of its memory. */
+	/* A guest that comes brings all of its memory. */
 	if (fallocate(vm->memory_fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0,
 		      (off_t)vm->config.memory_bytes))
 		perror("tinyvmm: cannot free the guest's memory");
+	else
+		rs_region_set_fresh(vm->region);
 }
 
 bool vm_here(struct vm *vm)

@@ -63,7 +63,7 @@ struct vm {
 
 	struct rs_state *state;
 	struct rs_region *region;
-	struct rs_kvm *kvm; /* NULL: another log */
+	struct rs_kvm *kvm;
 
 	struct vcpu vcpu[MACHINE_VCPUS_MAX];
 	uint32_t *msr; /* those that travel */
@@ -73,11 +73,12 @@ struct vm {
 	/* Guarded by the lock. */
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
-	bool here;    /* the guest is this process's */
-	bool stopped; /* the user wants it not to run */
-	bool held;    /* a migration wants it not to run */
-	bool parked;  /* so the vCPUs are to be parked */
-	bool ending;
+	bool here;     /* the guest is this process's */
+	bool stopped;  /* the user wants it not to run */
+	bool held;     /* a migration wants it not to run */
+	bool parked;   /* so the vCPUs are to be parked */
+	bool ending;   /* parked for good */
+	bool ended;    /* its threads are to end */
 	int exit_code; /* valid once end_fd is readable */
 	int end_fd;
 };

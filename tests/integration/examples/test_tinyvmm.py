@@ -91,7 +91,7 @@ class Migrate(VmmCase):
             with self.subTest(log=log):
                 here, there = self.pair("--vcpus", "2", "--dirty-log", log)
                 for _ in range(MOVES):
-                    if there.status["migration"] != "listening":
+                    if there.status["migration"] != "setup":
                         there.listening()
                     here.do("migrate", there.status["address"])
                     self.check_moved(here, there)
@@ -113,7 +113,7 @@ class Migrate(VmmCase):
 
     def test_without_stay_the_source_ends(self):
         there = self.vmm("--incoming", f"unix:{self.path('in')}")
-        there.wait_status("listening")
+        there.wait_status("setup")
         source = self.start(Program([TINYVMM, "run", "--memory", "32M", "--control",
                                      self.path("control")]))
         there.until(lambda: os.path.exists(self.path("control")))

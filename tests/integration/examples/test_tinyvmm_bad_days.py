@@ -3,6 +3,9 @@
 """Migrations of a real guest that are cancelled or break, in every phase: the guest goes on at the
 source."""
 
+import os
+import socket
+
 from cutting_proxy import COMMIT, READY, RUNNING, CuttingProxy
 from programs import FAILED, Program
 from vmms import LOGS, TINYVMM, VmmCase, main
@@ -51,6 +54,47 @@ class BadDays(VmmCase):
         source.do("migrate", there.listening())
         self.check_moved(source, there)
 
+    def test_cancel_while_connecting(self):
+        source = self.vmm()
+        pipe = self.path("pipe")
+        os.mkfifo(pipe)
+        source.do("migrate", f"file:{pipe}")
+        self.assertEqual(source.status["migration"], "setup")
+        self.assertIn("a migration runs", source.call("migrate", "unix:/nowhere").stderr)
+        source.do("cancel")
+        source.wait_status("cancelled")
+        self.check_goes_on(source)
+
+    def deaf(self):
+        """Somebody who takes a connection, and says nothing."""
+        listener = socket.socket(socket.AF_UNIX)
+        self.addCleanup(listener.close)
+        listener.bind(self.path("deaf"))
+        listener.listen()
+        return listener, f"unix:{self.path('deaf')}"
+
+    def test_cancel_during_setup(self):
+        source = self.vmm("--vcpus", "2")
+        listener, address = self.deaf()
+        source.do("migrate", address)
+        peer, _ = listener.accept()
+        self.addCleanup(peer.close)
+        peer.recv(1)
+        self.assertEqual(source.status["migration"], "setup")
+        source.do("cancel")
+        source.wait_status("cancelled")
+        self.check_goes_on(source, 2)
+
+    def test_broken_during_setup(self):
+        source = self.vmm()
+        listener, address = self.deaf()
+        source.do("migrate", address)
+        peer, _ = listener.accept()
+        peer.recv(1)
+        peer.close()
+        source.wait_status("failed")
+        self.check_goes_on(source)
+
     def test_nobody_is_there(self):
         source = self.vmm()
         source.do("migrate", f"unix:{self.path('nobody')}")
@@ -69,7 +113,7 @@ class BadDays(VmmCase):
         other.do("quit")
         other.end(0)
         other = self.vmm("--vcpus", "2", "--incoming", f"unix:{self.path('other')}")
-        source.do("migrate", other.wait_status("listening")["address"])
+        source.do("migrate", other.wait_status("setup")["address"])
         self.check_moved(source, other)
         other.wait_work(2)
         self.check_console(2, source, other)
@@ -81,7 +125,7 @@ class BadDays(VmmCase):
                 source = self.vmm()
                 there = self.vmm("--incoming", f"unix:{self.path(name)}", *arguments)
                 source.wait_work()
-                source.do("migrate", there.wait_status("listening")["address"])
+                source.do("migrate", there.wait_status("setup")["address"])
                 source.wait_status("failed")
                 self.assertIn(text, there.wait_status("failed")["reason"])
                 self.check_goes_on(source)

@@ -58,7 +58,7 @@ class Vmm(Program):
     def listening(self, address="unix"):
         """Have it wait for a guest. Returns the address."""
         self.do("incoming", f"unix:{self.path}.in" if address == "unix" else address)
-        return self.wait_status("listening")["address"]
+        return self.wait_status("setup")["address"]
 
     def lines(self, vcpu=None):
         """What the vCPUs counted, line by line; every line is whole."""
@@ -90,7 +90,7 @@ class VmmCase(Case):
         """One with a guest that works, and one without a guest."""
         source = self.vmm(*arguments)
         there = self.vmm("--incoming", f"unix:{self.path('first')}", *arguments)
-        there.wait_status("listening")
+        there.wait_status("setup")
         source.wait_work()
         return source, there
 

@@ -115,7 +115,9 @@ static void refused_at_once(void **state)
 
 	struct rs_listener *another = listen_on("tcp:127.0.0.1:0");
 
-	assert_int_equal(start_accept(another, 0), -EBUSY);
+	assert_int_equal(rs_migrate_start_accept(ends.destination.state, another, 0,
+						 &journal_vm_ops, &ends.destination.vm),
+			 -EBUSY);
 	rs_listener_close(another);
 	assert_int_equal(rs_migrate_cancel(ends.destination.state), 0);
 	assert_int_equal(wait_in(), -ECANCELED);
