@@ -122,10 +122,11 @@ static void print_json(const struct options *options, const struct guest *guest,
 static void print_downtime(const struct rs_stats *stats)
 {
 	printf("downtime: %.3f to stop, %.3f last sync, %.3f last pages, %.3f devices, "
-	       "%.3f hand-over; before, up to %.3f ms in the dirty log\n",
+	       "%.3f hand-over; before, up to %.3f ms in the dirty log, and %.3f waiting for it\n",
 	       (double)stats->stop_ns / 1e6, (double)stats->final_sync_ns / 1e6,
 	       (double)stats->last_ram_ns / 1e6, (double)stats->device_ns / 1e6,
-	       (double)stats->handover_ns / 1e6, (double)stats->dirty_log_ns / 1e6);
+	       (double)stats->handover_ns / 1e6, (double)stats->dirty_log_ns / 1e6,
+	       (double)stats->guest_stall_ns / 1e6);
 }
 
 static void print_text(const struct options *options, const struct guest *guest,

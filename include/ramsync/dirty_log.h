@@ -86,6 +86,18 @@ RS_API void rs_dirty_report_bitmap(struct rs_dirty_sink *sink, uint64_t offset,
 				   const uint64_t *bitmap, uint64_t bits, uint64_t granule_bytes);
 
 /**
+ * rs_dirty_report_stall() - say that a vCPU was held up by the work of a dirty log.
+ * @region: a region of the log.
+ * @ns: for how long, in nanoseconds.
+ *
+ * For logs whose vCPUs have to wait for them, as KVM's ring, which does this by itself. The sum is
+ * guest_stall_ns of the statistics.
+ *
+ * Context: any thread, any number of them.
+ */
+RS_API void rs_dirty_report_stall(struct rs_region *region, uint64_t ns);
+
+/**
  * rs_dirty_log_userfaultfd - dirty log by asynchronous userfaultfd write protection.
  *
  * For private anonymous memory, memfd and other shared memory, and hugetlbfs, on Linux 6.7

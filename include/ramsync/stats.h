@@ -41,7 +41,10 @@ RS_BEGIN_DECLS
  *	loading of what was still under way, its resume, and the way there and back.
  * @resume_ns: ours, destination: the VMM's resume callback.
  * @dirty_log_ns: ours, source: spent in the dirty logs before the guest was stopped. The guest is
- *	held up by them for so long at most, apart from the fault at its first write to each page.
+ *	held up by them for so long at most, apart from the fault at its first write to each page
+ *	and from @guest_stall_ns.
+ * @guest_stall_ns: ours, source: how long vCPUs had to wait for a dirty log, all of them together:
+ *	those whose ring was full, in rs_kvm_ring_full(), and what rs_dirty_report_stall() said.
  */
 struct rs_stats {
 	size_t size;
@@ -70,6 +73,7 @@ struct rs_stats {
 	uint64_t handover_ns;
 	uint64_t resume_ns;
 	uint64_t dirty_log_ns;
+	uint64_t guest_stall_ns;
 };
 
 /**

@@ -37,6 +37,7 @@ static const struct rs_stat_info stat_table[] = {
 	STAT(handover_ns, "handover-ns", "ns", 0),
 	STAT(resume_ns, "resume-ns", "ns", 0),
 	STAT(dirty_log_ns, "dirty-log-ns", "ns", 0),
+	STAT(guest_stall_ns, "guest-stall-ns", "ns", 0),
 };
 
 const struct rs_stat_info *rs_stat_next(const struct rs_stat_info *previous)
@@ -115,4 +116,5 @@ void rs_counters_read(const struct rs_counters *counters, uint32_t page_bytes, u
 	stats->handover_ns = rs_counter_get(counters->handover_ns);
 	stats->resume_ns = rs_counter_get(counters->resume_ns);
 	stats->dirty_log_ns = rs_counter_get(counters->dirty_log_ns);
+	stats->guest_stall_ns = rs_counter_get(counters->guest_stall_ns);
 }

@@ -34,6 +34,7 @@ struct rs_counters {
 	_Atomic uint64_t handover_ns;
 	_Atomic uint64_t resume_ns;
 	_Atomic uint64_t dirty_log_ns;
+	_Atomic uint64_t guest_stall_ns; /* written by any thread */
 };
 
 #define rs_counter_get(counter) atomic_load_explicit(&(counter), memory_order_relaxed)

@@ -304,6 +304,12 @@ void rs_dirty_mark(struct rs_region *region, uint64_t offset, uint64_t bytes)
 			   (last >> shift) - (offset >> shift) + 1);
 }
 
+void rs_dirty_report_stall(struct rs_region *region, uint64_t ns)
+{
+	atomic_fetch_add_explicit(&region->state->counters.guest_stall_ns, ns,
+				  memory_order_relaxed);
+}
+
 const char *rs_region_name(const struct rs_region *region)
 {
 	return region->name;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* A VM: which dirty log it has, and its vCPUs. */
 #include "base/checked.h"
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/versioned.h"
 #include "track/kvm_vm.h"
@@ -171,11 +172,16 @@ int rs_kvm_rings_harvest(struct rs_kvm *kvm, struct rs_error *error)
 
 int rs_kvm_ring_full(struct rs_kvm *kvm)
 {
+	uint64_t since = rs_clock_ns();
+
 	if (kvm->log != RS_KVM_LOG_RING)
 		return -EINVAL;
 	pthread_mutex_lock(&kvm->lock);
 	int result = rs_kvm_rings_harvest(kvm, NULL);
 
+	/* Whose entries they were cannot be said of the time; all regions are one guest's. */
+	if (kvm->regions != NULL)
+		rs_dirty_report_stall(kvm->regions->region, rs_clock_ns() - since);
 	pthread_mutex_unlock(&kvm->lock);
 	return result;
 }

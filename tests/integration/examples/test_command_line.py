@@ -14,7 +14,7 @@ from programs import (BAD_USAGE, CONVERT, FAILED, FAST, GUEST, INSPECT, RECV, SE
 STATISTICS = """transferred remaining total duplicate normal normal-bytes dirty-sync-count
 dirty-pages-rate page-size mbps pages-per-second setup-time downtime expected-downtime total-time
 downtime-ns wire-bytes zero-run-pages stop-ns final-sync-ns last-ram-ns device-ns handover-ns
-resume-ns dirty-log-ns""".split()
+resume-ns dirty-log-ns guest-stall-ns""".split()
 
 NAMES = {SEND: "ramsync-send", RECV: "ramsync-recv", INSPECT: "ramsync-inspect",
          CONVERT: "ramsync-convert"}

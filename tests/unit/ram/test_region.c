@@ -341,6 +341,17 @@ static void logs_hear_of_the_end(void **state)
 	assert_int_equal(released[2], 1);
 }
 
+static void stalls_are_added_up(void **state)
+{
+	struct rs_region *region = plain_region_add(*state, "r", memory, PAGE, 0);
+	struct rs_stats stats = { .size = sizeof(stats) };
+
+	rs_dirty_report_stall(region, 5);
+	rs_dirty_report_stall(region, 1000000000000);
+	assert_int_equal(rs_stats_get(*state, &stats), 0);
+	assert_int_equal(stats.guest_stall_ns, 1000000000005);
+}
+
 static void fresh_again(void **state)
 {
 	struct rs_region *region = plain_region_add(*state, "r", memory, PAGE, 0);
@@ -439,6 +450,7 @@ int main(void)
 		TEST(lengths),
 		TEST(logs_that_lack_something),
 		TEST(logs_hear_of_the_end),
+		TEST(stalls_are_added_up),
 		TEST(fresh_again),
 		TEST(marks_are_cut_to_the_region),
 		TEST(a_tebibyte_costs_nothing_yet),

@@ -480,6 +480,8 @@ static void a_ring_that_is_full(void **state)
 	assert_int_equal(tracked_region_sync(&tracked), 0);
 	assert_int_equal(rs_bitmap_count(&tracked.region->dirty), 200);
 	assert_true(is_dirty(0) && is_dirty(199));
+	/* The vCPU had to wait meanwhile. */
+	assert_true(rs_counter_get(tracked.state.counters.guest_stall_ns) > 0);
 	tracked_region_stop(&tracked);
 }
 
