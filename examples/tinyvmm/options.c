@@ -1,38 +1,41 @@
 /* SPDX-License-Identifier: MIT */
 #include "tinyvmm/options.h"
 
-#include <getopt.h>
-#include <stdio.h>
+#include <argp.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define MIB (1ull << 20)
 
-static const char usage[] =
-    "usage: tinyvmm run [OPTION]...\n"
-    "       tinyvmm control PATH COMMAND [ARGUMENT]...\n"
-    "\n"
-    "Run a small guest under KVM, whose vCPUs check their memory all the time, and migrate it.\n"
-    "\n"
-    "Options:\n"
-    "  --vcpus N              1 to 4 (1)\n"
-    "  --memory SIZE          memory of the guest, with K, M or G behind it (64M)\n"
-    "  --working-set SIZE     how much of it the vCPUs work on, together (16M)\n"
-    "  --idle                 have them wait for their timers instead\n"
-    "  --incoming ADDRESS     wait for a guest from another tinyvmm, made with the same options\n"
-    "  --control PATH         take commands at this socket\n"
-    "  --stay                 do not end when the guest has gone, or did not come\n"
-    "  --digest               take a digest of all memory at every hand-over; status shows it\n"
-    "  --dirty-log LOG        auto, kvm or userfaultfd (auto, which is kvm)\n"
-    "  --forget-marks         for tests: devices do not say what they write, so that memory\n"
-    "                         which they wrote is lost in a migration\n"
-    "  --help                 show this\n"
-    "\n"
-    "Commands:\n"
+enum { VCPUS = 1, MEMORY, WORKING_SET, IDLE, INCOMING, CONTROL, STAY, DIGEST, DIRTY_LOG, FORGET };
+
+static const struct argp_option table[] = {
+	{ "vcpus", VCPUS, "N", 0, "1 to 4 (1)", 0 },
+	{ "memory", MEMORY, "SIZE", 0, "memory of the guest, with K, M or G behind it (64M)", 0 },
+	{ "working-set", WORKING_SET, "SIZE", 0, "how much of it the vCPUs work on, together (16M)",
+	  0 },
+	{ "idle", IDLE, NULL, 0, "have them wait for their timers instead", 0 },
+	{ "incoming", INCOMING, "ADDRESS", 0,
+	  "wait for a guest from another tinyvmm, made with the same options", 0 },
+	{ "control", CONTROL, "PATH", 0, "take commands at this socket", 0 },
+	{ "stay", STAY, NULL, 0, "do not end when the guest has gone, or did not come", 0 },
+	{ "digest", DIGEST, NULL, 0,
+	  "take a digest of all memory at every hand-over; status shows it", 0 },
+	{ "dirty-log", DIRTY_LOG, "LOG", 0, "kvm or userfaultfd (kvm)", 0 },
+	{ "forget-marks", FORGET, NULL, 0,
+	  "for tests: devices do not say what they write, so that memory which they wrote is lost "
+	  "in a migration",
+	  0 },
+	{ 0 },
+};
+
+static const char doc[] =
+    "Run a small guest under KVM, whose vCPUs check their memory all the time, and migrate it.\v"
+    "Commands, each given with \"tinyvmm control PATH COMMAND\":\n"
     "  migrate ADDRESS        send the guest\n"
     "  incoming ADDRESS       wait for a guest\n"
     "  cancel                 end the migration; the guest goes on\n"
-    "  resolve run|discard    a migration in doubt: the guest is this end's, or it is not\n"
+    "  resolve run|discard    in doubt: the guest is this end's, or is not\n"
     "  status                 guest, migration, statistics\n"
     "  set NAME VALUE         change a parameter of the migration\n"
     "  stop, cont             stop the guest, and let it go on\n"
@@ -44,129 +47,88 @@ static const char usage[] =
     "  1                      failure\n"
     "  2                      the guest found itself corrupt\n"
     "  3                      the guest crashed\n"
-    "  64                     bad usage\n";
+    "  64                     bad usage";
 
-void options_usage(enum exit_code code)
-{
-	fputs(usage, code == EXIT_DONE ? stdout : stderr);
-	exit((int)code);
-}
-
-__attribute__((noreturn)) static void refuse(const char *option, const char *value)
-{
-	fprintf(stderr, "tinyvmm: --%s %s: that is not possible\n", option, value);
-	exit(EXIT_BAD_USAGE);
-}
-
-static uint64_t parse_number(const char *option, const char *value, uint64_t min, uint64_t max)
+static uint64_t parse_number(struct argp_state *state, const char *name, const char *value,
+			     uint64_t min, uint64_t max)
 {
 	char *end = NULL;
 	unsigned long long number = strtoull(value, &end, 10);
 	const char *suffixes = "KMG", *suffix = *end ? strchr(suffixes, *end) : NULL;
+	unsigned shift = suffix ? 10 * (unsigned)(suffix - suffixes + 1) : 0;
 
-	if (suffix) {
-		number <<= 10 * (suffix - suffixes + 1);
-		end++;
-	}
-	if (*value < '0' || *value > '9' || *end || number < min || number > max)
-		refuse(option, value);
-	return number;
+	if (*value < '0' || *value > '9' || end[suffix != NULL] || number < min >> shift ||
+	    number > max >> shift)
+		argp_error(state, "--%s %s: that is not possible", name, value);
+	return number << shift;
 }
 
-static enum dirty_log parse_dirty_log(const char *value)
+/* The working set is between the payload and the end of memory. */
+static void check_memory(struct argp_state *state, const struct vm_config *vm)
 {
-	if (!strcmp(value, "auto") || !strcmp(value, "kvm"))
-		return DIRTY_LOG_KVM;
-	if (!strcmp(value, "userfaultfd"))
-		return DIRTY_LOG_USERFAULTFD;
-	refuse("dirty-log", value);
+	uint64_t room = vm->memory_bytes > MACHINE_WORK ? vm->memory_bytes - MACHINE_WORK : 0;
+
+	if (vm->memory_bytes % MACHINE_PAGE || vm->working_set_bytes > room ||
+	    vm->working_set_bytes < vm->vcpus * MACHINE_PAGE)
+		argp_error(state, "the working set needs a page for each vCPU, and 16M more memory "
+				  "than it has");
 }
 
-enum { VCPUS, MEMORY, WORKING_SET, IDLE, INCOMING, CONTROL, STAY, DIGEST, DIRTY_LOG, FORGET, HELP };
-
-static const struct option long_options[] = {
-	{ "vcpus", required_argument, NULL, VCPUS },
-	{ "memory", required_argument, NULL, MEMORY },
-	{ "working-set", required_argument, NULL, WORKING_SET },
-	{ "idle", no_argument, NULL, IDLE },
-	{ "incoming", required_argument, NULL, INCOMING },
-	{ "control", required_argument, NULL, CONTROL },
-	{ "stay", no_argument, NULL, STAY },
-	{ "digest", no_argument, NULL, DIGEST },
-	{ "dirty-log", required_argument, NULL, DIRTY_LOG },
-	{ "forget-marks", no_argument, NULL, FORGET },
-	{ "help", no_argument, NULL, HELP },
-	{ NULL, 0, NULL, 0 },
-};
-
-static void take(struct options *options, int which)
+static error_t take(int key, char *value, struct argp_state *state)
 {
+	struct options *options = state->input;
 	struct vm_config *vm = &options->vm;
 
-	switch (which) {
+	switch (key) {
 	case VCPUS:
-		vm->vcpus = (unsigned)parse_number("vcpus", optarg, 1, MACHINE_VCPUS_MAX);
-		break;
+		vm->vcpus = (unsigned)parse_number(state, "vcpus", value, 1, MACHINE_VCPUS_MAX);
+		return 0;
 	case MEMORY:
-		vm->memory_bytes = parse_number("memory", optarg, 2 * MIB, MACHINE_MEMORY_MAX);
-		break;
+		vm->memory_bytes =
+		    parse_number(state, "memory", value, 2 * MIB, MACHINE_MEMORY_MAX);
+		return 0;
 	case WORKING_SET:
 		vm->working_set_bytes =
-		    parse_number("working-set", optarg, MACHINE_PAGE, MACHINE_MEMORY_MAX);
-		break;
+		    parse_number(state, "working-set", value, MACHINE_PAGE, MACHINE_MEMORY_MAX);
+		return 0;
 	case IDLE:
 		vm->idle = true;
-		break;
+		return 0;
 	case INCOMING:
-		options->incoming = optarg;
-		break;
+		options->incoming = value;
+		return 0;
 	case CONTROL:
-		options->control = optarg;
-		break;
+		options->control = value;
+		return 0;
 	case STAY:
 		options->stay = true;
-		break;
+		return 0;
 	case DIGEST:
 		options->digest = true;
-		break;
+		return 0;
 	case DIRTY_LOG:
-		vm->dirty_log = parse_dirty_log(optarg);
-		break;
+		vm->userfaultfd = !strcmp(value, "userfaultfd");
+		if (!vm->userfaultfd && strcmp(value, "kvm") != 0)
+			argp_error(state, "--dirty-log %s: there is no such log", value);
+		return 0;
 	case FORGET:
 		vm->forget_marks = true;
-		break;
-	case HELP:
-		options_usage(EXIT_DONE);
+		return 0;
+	case ARGP_KEY_END:
+		check_memory(state, vm);
+		return 0;
 	default:
-		exit(EXIT_BAD_USAGE);
-	}
-}
-
-/* Between the payload and the end of memory. */
-static void check_memory(const struct vm_config *vm)
-{
-	uint64_t room = 0;
-
-	if (vm->memory_bytes > MACHINE_WORK)
-		room = vm->memory_bytes - MACHINE_WORK;
-	if (vm->memory_bytes % MACHINE_PAGE || vm->working_set_bytes > room ||
-	    vm->working_set_bytes < vm->vcpus * MACHINE_PAGE) {
-		fprintf(stderr, "tinyvmm: the working set needs a page for each vCPU, and 16M more "
-				"memory than it has\n");
-		exit(EXIT_BAD_USAGE);
+		return ARGP_ERR_UNKNOWN;
 	}
 }
 
 void options_parse(struct options *options, int argc, char **argv)
 {
-	int which;
+	const struct argp argp = { .options = table, .parser = take, .doc = doc };
 
 	*options = (struct options){
 		.vm = { .vcpus = 1, .memory_bytes = 64 * MIB, .working_set_bytes = 16 * MIB },
 	};
-	while ((which = getopt_long(argc, argv, "", long_options, NULL)) >= 0)
-		take(options, which);
-	if (optind != argc)
-		options_usage(EXIT_BAD_USAGE);
-	check_memory(&options->vm);
+	argp_err_exit_status = EXIT_BAD_USAGE;
+	argp_parse(&argp, argc, argv, ARGP_IN_ORDER, NULL, options);
 }

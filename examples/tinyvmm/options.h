@@ -13,10 +13,7 @@ struct options {
 	bool digest;
 };
 
-/* What comes after "run". Ends the program if that is nonsense, or a wish for help. */
+/* Ends the program if they make no sense, or ask for help. */
 void options_parse(struct options *options, int argc, char **argv);
-
-/* Say how it is used, to where that belongs, and end the program with @code. */
-__attribute__((noreturn)) void options_usage(enum exit_code code);
 
 #endif

@@ -80,12 +80,23 @@ static int run(const struct options *options)
 
 int main(int argc, char **argv)
 {
+	const char *command = argc > 1 ? argv[1] : "";
+	static char name[] = "tinyvmm run";
 	struct options options;
 
-	if (argc >= 4 && !strcmp(argv[1], "control"))
+	if (argc >= 4 && !strcmp(command, "control"))
 		return control_call(argv[2], argc - 3, argv + 3);
-	if (argc < 2 || strcmp(argv[1], "run") != 0)
-		options_usage(argc == 2 && !strcmp(argv[1], "--help") ? EXIT_DONE : EXIT_BAD_USAGE);
-	options_parse(&options, argc - 1, argv + 1);
+	if (strcmp(command, "run") != 0 && strcmp(command, "--help") != 0) {
+		fprintf(stderr, "usage: tinyvmm run [OPTION...]\n"
+				"       tinyvmm control PATH COMMAND [ARGUMENT...]\n"
+				"       tinyvmm --help\n");
+		return EXIT_BAD_USAGE;
+	}
+	if (!strcmp(command, "run")) {
+		argv++;
+		argc--;
+	}
+	argv[0] = name;
+	options_parse(&options, argc, argv);
 	return run(&options);
 }

@@ -71,7 +71,7 @@ static int add_region(struct vm *vm, struct rs_error *error)
 /* KVM's log or userfaultfd's, which sees what vCPUs write as it sees all else. */
 static int add_dirty_log(struct vm *vm, struct rs_error *error)
 {
-	bool userfaultfd = vm->config.dirty_log == DIRTY_LOG_USERFAULTFD;
+	bool userfaultfd = vm->config.userfaultfd;
 	const struct rs_kvm_config config = {
 		.size = sizeof(config),
 		.vm_fd = vm->fd,

@@ -25,17 +25,12 @@ enum exit_code {
 	EXIT_BAD_USAGE = 64,
 };
 
-enum dirty_log {
-	DIRTY_LOG_KVM,
-	DIRTY_LOG_USERFAULTFD,
-};
-
 struct vm_config {
 	unsigned vcpus;
 	uint64_t memory_bytes;
 	uint64_t working_set_bytes; /* of all vCPUs together */
 	bool idle;
-	enum dirty_log dirty_log;
+	bool userfaultfd; /* it logs what is written, not KVM */
 	bool forget_marks;
 };
 

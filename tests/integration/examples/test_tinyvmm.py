@@ -6,7 +6,7 @@ import os
 import subprocess
 import time
 
-from programs import CORRUPT, Program
+from programs import CORRUPT, PATIENCE, Program
 from vmms import LOGS, TINYVMM, VmmCase, main
 
 MOVES = 50
@@ -98,6 +98,24 @@ class Migrate(VmmCase):
                     here, there = there, here
                 here.wait_work(2, 2)
                 self.check_console(2, here, there)
+
+    def test_bad_usage(self):
+        for arguments, text in ((["run", "--vcpus", "5"], "--vcpus 5"),
+                                (["run", "--memory", "3x"], "--memory 3x"),
+                                (["run", "--memory", "9999999999G"], "--memory 9999999999G"),
+                                (["run", "--working-set", "1G"], "the working set"),
+                                (["run", "--dirty-log", "x"], "--dirty-log x"),
+                                (["run", "--nonsense"], "--nonsense"),
+                                (["run", "nonsense"], "arguments"),
+                                (["migrate"], "usage: tinyvmm run")):
+            with self.subTest(arguments=arguments):
+                done = subprocess.run([TINYVMM, *arguments], text=True, capture_output=True,
+                                      timeout=PATIENCE, check=False)
+                self.assertEqual(done.returncode, 64)
+                self.assertIn(text, done.stderr)
+        done = subprocess.run([TINYVMM, "--help"], text=True, capture_output=True,
+                              timeout=PATIENCE, check=True)
+        self.assertIn("migrate ADDRESS", done.stdout)
 
     def test_a_stopped_guest_stays_stopped(self):
         source, there = self.pair()
