@@ -3,6 +3,7 @@
 
 #include <signal.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -18,6 +19,7 @@ struct rs_background {
 	/* the thread, until it is joined */
 	struct rs_state *state;
 	struct rs_opening opening;
+	char *address; /* of the opening, or NULL */
 	rs_background_work *work;
 	int result;
 };
@@ -89,16 +91,23 @@ int rs_background_start(struct rs_state *state, const struct rs_opening *opening
 			rs_background_work *work)
 {
 	struct rs_background *background = state->background;
+	char *address = opening->address != NULL ? strdup(opening->address) : NULL;
 	int result = -EBUSY;
 
+	if (opening->address != NULL && address == NULL)
+		return -ENOMEM;
 	pthread_mutex_lock(&state->lock);
 	if (!background->started) {
 		background->opening = *opening;
+		background->opening.address = address;
 		background->work = work;
 		result = create_without_signals(&background->thread, background);
 		background->started = result == 0;
+		background->address = background->started ? address : NULL;
 	}
 	pthread_mutex_unlock(&state->lock);
+	if (result != 0)
+		free(address);
 	return result;
 }
 
@@ -126,6 +135,8 @@ int rs_migrate_wait(struct rs_state *state)
 	if (joining)
 		return rs_state_refuse(state, -EBUSY, "another thread waits for the migration");
 	pthread_join(background->thread, NULL);
+	free(background->address);
+	background->address = NULL;
 	eventfd_read(background->event_fd, &count);
 
 	int result = background->result;

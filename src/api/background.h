@@ -18,7 +18,7 @@ bool rs_background_is_busy(struct rs_state *state);
 typedef int rs_background_work(struct rs_state *state, struct rs_opening *opening);
 
 /* Run work(state, a copy of opening) in a thread; one at a time, until rs_migrate_wait(). 0, -EBUSY,
- * -EAGAIN. */
+ * -EAGAIN, -ENOMEM. */
 int rs_background_start(struct rs_state *state, const struct rs_opening *opening,
 			rs_background_work *work);
 

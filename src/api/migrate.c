@@ -5,9 +5,6 @@
 #include "migrate/handover.h"
 #include "transport/address.h"
 
-#include <stdlib.h>
-#include <string.h>
-
 /* ---- one migration ------------------------------------------------------------------------- */
 
 static int check_vm(struct rs_state *state, const struct rs_vm_ops *vm, bool outgoing,
@@ -185,20 +182,13 @@ int rs_migrate_start_in(struct rs_state *state, struct rs_stream *stream,
 int rs_migrate_start_connect(struct rs_state *state, const char *address, unsigned timeout_ms,
 			     const struct rs_vm_ops *vm, void *opaque)
 {
-	struct rs_opening opening = { .timeout_ms = timeout_ms };
+	const struct rs_opening opening = { .address = address, .timeout_ms = timeout_ms };
 	struct rs_address parsed;
 	struct rs_error error = { 0 };
 
 	if (rs_address_parse(address, &parsed, &error) != 0)
 		return rs_state_refuse(state, error.code, "%s", error.text);
-	opening.address = strdup(address);
-	if (opening.address == NULL)
-		return rs_state_refuse(state, -ENOMEM, "%s: no memory", address);
-	int result = start(state, &opening, vm, opaque, true);
-
-	if (result != 0)
-		free(opening.address);
-	return result;
+	return start(state, &opening, vm, opaque, true);
 }
 
 int rs_migrate_start_accept(struct rs_state *state, struct rs_listener *listener,

@@ -3,7 +3,6 @@
 
 #include "transport/opening.h"
 
-#include <stdlib.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -50,7 +49,6 @@ int rs_opening_open(struct rs_opening *opening, struct rs_state *state)
 int rs_opening_close(struct rs_opening *opening, struct rs_error *error)
 {
 	rs_listener_close(opening->listener);
-	free(opening->address);
 	int result = rs_stream_close(opening->stream, error);
 
 	*opening = (struct rs_opening){ 0 };

@@ -7,7 +7,7 @@
 
 struct rs_opening {
 	struct rs_stream *stream;     /* the embedder's, if neither of the next two is set */
-	char *address;                /* to be connected to */
+	const char *address;          /* to be connected to; somebody else's */
 	struct rs_listener *listener; /* to be accepted from */
 	unsigned timeout_ms;
 };

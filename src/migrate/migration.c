@@ -212,6 +212,6 @@ int rs_migration_resume_vm(struct rs_migration *migration)
 	if (!migration->vm_stopped)
 		return 0;
 	migration->vm_stopped = false;
-	return migration->vm.resume(migration->opaque, migration->outgoing ? RS_RESUME_STAYED
-									   : RS_RESUME_ARRIVED);
+	return migration->vm.resume(migration->opaque,
+				    migration->outgoing ? RS_RESUME_STAYED : RS_RESUME_ARRIVED);
 }

@@ -41,7 +41,7 @@ struct rs_session {
 	bool attached; /* a call runs, in this thread, on this stream */
 	pthread_t thread;
 	struct rs_stream *stream;
-	int wake_fd; /* or it waits for a stream to be opened, until this is written to; -1 */
+	int wake_fd;  /* or it waits for a stream to be opened, until this is written to; -1 */
 	bool limited; /* max-bandwidth holds for that stream */
 	struct rs_error error;
 	/* worker only: where odd things are told, or NULL */
@@ -130,8 +130,8 @@ int rs_session_fail(struct rs_state *state, int code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 int rs_session_fail_locked(struct rs_state *state, int code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
-int rs_session_failv_locked(struct rs_state *state, int code, const char *format,
-			    va_list arguments) __attribute__((format(printf, 3, 0)));
+int rs_session_failv_locked(struct rs_state *state, int code, const char *format, va_list arguments)
+    __attribute__((format(printf, 3, 0)));
 
 /* The same with an error at hand; with the sticky error of a stream, if it has one (else 0). */
 int rs_session_fail_with(struct rs_state *state, const struct rs_error *error);
