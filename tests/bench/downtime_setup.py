@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: MIT
+"""What the benchmarks of live guests under KVM have in common: options, and what they need."""
+
+import os
+import shutil
+import sys
+
+from race_machine import Failed, available_bytes
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+SIZE, SMOKE_SIZE = 1 << 30, 64 << 20
+SPARE_BYTES = 1 << 30
+SKIPPED = 77
+
+
+def add_common(parser):
+    add = parser.add_argument
+    add("--rounds", type=int, default=5, help="(5)")
+    add("--qemu", default="qemu-system-x86_64", metavar="PROGRAM", help="(%(default)s)")
+    add("--build", default=os.path.join(ROOT, "build"), metavar="DIR",
+        help="where this project was built, with RS_BUILD_BENCH=ON (build of the source tree)")
+    add("--smoke", action="store_true",
+        help="for ctest: small, one round; only shows that it works; exits 77 without KVM or QEMU")
+
+
+def take_common(options):
+    options.made = os.path.join(options.build, "tests", "bench")
+    options.tinyvmm = os.path.join(options.made, "downtime_tinyvmm")
+    options.probe = os.path.join(options.made, "downtime_probe.so")
+    options.firmware = os.path.join(options.made, "downtime_firmware.bin")
+    options.size = getattr(options, "size", SIZE)
+    if options.smoke:
+        options.size, options.rounds = SMOKE_SIZE, 1
+    return options
+
+
+def cannot(options, why):
+    if options.smoke:
+        print(f"SKIP: {why}")
+        sys.exit(SKIPPED)
+    raise Failed(why)
+
+
+def check_machine(options):
+    try:
+        os.close(os.open("/dev/kvm", os.O_RDWR))
+    except OSError as error:
+        cannot(options, f"/dev/kvm does not open: {error.strerror}")
+    if not shutil.which(options.qemu):
+        cannot(options, f"there is no {options.qemu}; Debian has it in qemu-system-x86")
+    if os.environ.get("RS_TEST_SANITIZE"):
+        cannot(options, "nothing can be preloaded into a program with a sanitizer")
+    for name in options.tinyvmm, options.probe, options.firmware:
+        if not os.path.exists(name):
+            raise Failed(f"there is no {name}: build it (-DRS_BUILD_BENCH=ON, --build DIR)")
+    need, free = 2 * options.size + SPARE_BYTES, available_bytes()
+    if free < need:
+        raise Failed(f"{need >> 20} MiB of memory are needed, {free >> 20} are available")
