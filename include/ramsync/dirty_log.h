@@ -44,7 +44,8 @@ struct rs_dirty_sink;
  * @stop: end the log. Called once for every successful start, also after failures; by
  *	rs_region_remove(), in its thread, if the region goes during a migration.
  * @release: optional: the region goes, and nothing is asked of its log any more. Called once, behind
- *	the last stop, by rs_region_remove() or rs_state_destroy(), in its thread.
+ *	the last stop, by rs_region_remove() or rs_state_destroy(), in its thread; not if
+ *	rs_region_add_dirty_log() had failed.
  *
  * Callbacks may block for short, must not call rs_save_*, rs_load*, rs_migrate_* or
  * rs_region_remove() on the same state, and may call everything else.

@@ -30,7 +30,7 @@ struct rs_kvm;
 
 /**
  * enum rs_kvm_log - a kind of dirty log.
- * @RS_KVM_LOG_AUTO: the bitmap; the ring where there is no bitmap.
+ * @RS_KVM_LOG_AUTO: the best that there is: the bitmap, which every KVM has.
  * @RS_KVM_LOG_BITMAP: KVM_GET_DIRTY_LOG.
  * @RS_KVM_LOG_RING: KVM_CAP_DIRTY_LOG_RING or KVM_CAP_DIRTY_LOG_RING_ACQ_REL, Linux 5.11 and later.
  * @RS_KVM_LOG_NONE: none: slots are registered and no more. For a VMM that has the same code
@@ -76,7 +76,8 @@ RS_API int rs_kvm_create(const struct rs_kvm_config *config, struct rs_kvm **kvm
  * rs_kvm_destroy() - take all slots that are left from KVM, and forget the VM and its vCPUs.
  * @kvm: the VM; NULL is allowed.
  *
- * A region of it that is still there cannot be migrated any more.
+ * A region of it that is still there cannot be migrated any more, unless another log watches it and
+ * this VM had RS_KVM_LOG_NONE.
  */
 RS_API void rs_kvm_destroy(struct rs_kvm *kvm);
 

@@ -135,7 +135,8 @@ RS_API int rs_device_save_opaque(struct rs_device_writer *writer, const void *da
 
 /**
  * enum rs_resume - why a guest is to be resumed.
- * @RS_RESUME_STAYED: at the source: it was stopped for a migration that did not come to pass.
+ * @RS_RESUME_STAYED: at the source: it was stopped for a migration that did not come to pass, or
+ *	RS_RESOLVE_RUN says so.
  * @RS_RESUME_ARRIVED: at the destination: it has been handed over.
  */
 enum rs_resume {
@@ -248,8 +249,9 @@ RS_API int rs_migrate_start_in(struct rs_state *state, struct rs_stream *stream,
  *
  * The migration is in setup from now on, and rs_migrate_cancel() ends the wait for the connection,
  * too (but not the resolution of a name). Regions may come and go until there is a connection. The
- * stream is the library's: it is closed at the end, and if closing says that the command of an exec:
- * address failed after it had taken the guest, there is a warning.
+ * stream is the library's, and closed before the migration is over. The command of an exec: address is
+ * given five seconds to end then; if it fails although it took everything, the migration is in doubt:
+ * nobody knows whether there is a guest at its other end. The descriptor of fd:N is the library's, too.
  *
  * Return: 0; -EINVAL, also for an address that cannot be parsed; -EBUSY; -ENOMEM; -EAGAIN if no
  *	thread could be had. What rs_stream_connect() would return comes from rs_migrate_wait().
@@ -266,7 +268,8 @@ RS_API int rs_migrate_start_connect(struct rs_state *state, const char *address,
  * @vm: callbacks, copied.
  * @opaque: their first argument.
  *
- * As rs_migrate_start_connect().
+ * As rs_migrate_start_connect(). Whoever comes first is the peer, so let only trusted ones reach the
+ * address.
  *
  * Return: 0; -EBUSY; -EINVAL; -EAGAIN if no thread could be had. What rs_listener_accept() would
  *	return comes from rs_migrate_wait().
@@ -297,7 +300,7 @@ RS_API int rs_migrate_wait(struct rs_state *state);
 /**
  * rs_migrate_fail() - say why a callback of the migration fails.
  * @state: the state.
- * @code: the negative errno that the callback is going to return.
+ * @code: the negative errno that the callback is going to return; -EIO in place of anything else.
  * @format: as for printf(3): a sentence without a final dot, which names what is concerned.
  *
  * The text becomes the migration's error (RS_ERROR_OF_MIGRATION), unless there is one already, and
@@ -305,7 +308,8 @@ RS_API int rs_migrate_wait(struct rs_state *state);
  *
  * Return: @code, so that a callback can end with "return rs_migrate_fail(...)".
  * Context: the callbacks of struct rs_vm_ops and struct rs_load_ops, in the thread that called them.
- *	Elsewhere nothing is kept.
+ *	Elsewhere nothing is kept. In a resume that rs_migrate_resolve() called, the text is that
+ *	call's (RS_ERROR_OF_CALL).
  */
 RS_API int rs_migrate_fail(struct rs_state *state, int code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
@@ -314,8 +318,8 @@ RS_API int rs_migrate_fail(struct rs_state *state, int code, const char *format,
  * rs_migrate_cancel() - end the migration, at either end.
  * @state: the state.
  *
- * Returns at once; rs_migrate_out() or _in() returns -ECANCELED soon after. At the source the guest
- * runs on.
+ * Returns at once; rs_migrate_out() or _in() returns -ECANCELED soon after (one that was started
+ * with an exec: address, when the command has ended). At the source the guest runs on.
  *
  * Return: 0; -ESRCH if none runs; -EALREADY if it is too late: the guest was handed over.
  * Context: any thread.

@@ -119,9 +119,11 @@ RS_API int rs_region_resize(struct rs_region *region, uint64_t used_bytes);
  * @region: the region.
  *
  * Sets RS_REGION_FRESH anew: for a VMM that gives memory back when its guest has gone elsewhere
- * (hole punched, or discarded), and may receive one again.
+ * (hole punched, or discarded), and may receive one again. If it is not true, old bytes stay where
+ * the guest had zeros.
  *
- * Return: 0; -EBUSY during a migration.
+ * Return: 0; -EBUSY while a migration runs, waits for its peer or is in doubt, and between the calls
+ *	of a rs_save_* or rs_load* sequence.
  * Context: any thread. Nothing may write the memory from here on but the load.
  */
 RS_API int rs_region_set_fresh(struct rs_region *region);

@@ -53,15 +53,20 @@ static int begin(struct rs_state *state, struct rs_stream *stream, const struct 
 		return rs_state_refuse(state, -ENOMEM, "no memory for a migration");
 	}
 	rs_counters_begin(&state->counters);
-	rs_session_open(state);
+	if (stream != NULL)
+		rs_session_open(state);
+	else /* while it waits for a peer regions may come and go */
+		rs_session_open_unheeding(state);
 	state->session.warn = warn;
 	state->session.warn_opaque = state->migration;
 	rs_migration_begin(state->migration);
 	return 0;
 }
 
+/* What becomes of the migration is known, and nothing of it is left to do. */
 static int end(struct rs_state *state, int result)
 {
+	rs_migration_set_ended(state->migration, result);
 	rs_session_close(state);
 	rs_phase_leave(state, RS_CALL_MIGRATE, result);
 	return result;
@@ -121,14 +126,26 @@ static int refuse_thread(struct rs_state *state, int code)
 				   : "no thread for a migration");
 }
 
+/*
+ * Close a stream of ours. Without an answer, nobody but the command at its other end can know whether
+ * the guest arrived: if that command failed, it is in doubt.
+ */
+static int close_stream(struct rs_state *state, struct rs_opening *opening, int result)
+{
+	struct rs_error error = { 0 };
+
+	if (rs_opening_close(opening, &error) == 0 || result != 0)
+		return result;
+	rs_session_fail_with(state, &error);
+	return RS_ERROR_IN_DOUBT;
+}
+
 /* The thread of a started migration. */
 static int run_started(struct rs_state *state, struct rs_opening *opening)
 {
-	struct rs_migration *migration = state->migration;
 	bool ours = rs_opening_is_ours(opening);
-	struct rs_error error = { 0 };
 
-	rs_migration_tell_begin(migration);
+	rs_migration_tell_begin(state->migration);
 	int result = rs_opening_open(opening, state);
 
 	if (ours) {
@@ -139,9 +156,9 @@ static int run_started(struct rs_state *state, struct rs_opening *opening)
 	if (result == 0)
 		result = run_over(state, opening->stream);
 	else
-		rs_migration_set_ended(migration, result);
-	if (ours && rs_opening_close(opening, &error) != 0 && result == 0)
-		rs_migration_warn(migration, error.text);
+		rs_counters_end(&state->counters, 0);
+	if (ours)
+		result = close_stream(state, opening, result);
 	return end(state, result);
 }
 
@@ -156,14 +173,10 @@ static int start(struct rs_state *state, const struct rs_opening *opening,
 
 	if (result != 0)
 		return result;
-	/* While it waits for a peer regions may come and go. */
-	if (rs_opening_is_ours(opening))
-		rs_session_ignore_regions(state);
 	result = rs_background_start(state, opening, run_started);
 	if (result == 0)
 		return 0;
 	rs_session_fail(state, result, "no thread for a migration");
-	rs_migration_set_status(state->migration, RS_STATUS_FAILED);
 	return refuse_thread(state, end(state, result));
 }
 
@@ -244,8 +257,7 @@ static int reconnect(struct rs_state *state, struct rs_stream *stream,
 
 	/* Why it had to be settled stays the migration's error, unless this fails as well. */
 	rs_error_get(state, RS_ERROR_OF_MIGRATION, &before);
-	rs_session_open(state);
-	rs_session_ignore_regions(state);
+	rs_session_open_unheeding(state);
 	attach(state, stream);
 	migration->stream = stream;
 	int result = work(migration);

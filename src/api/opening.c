@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "api/opening.h"
 
+#include "transport/address.h"
 #include "transport/opening.h"
 
 #include <sys/eventfd.h>
@@ -48,7 +49,14 @@ int rs_opening_open(struct rs_opening *opening, struct rs_state *state)
 
 int rs_opening_close(struct rs_opening *opening, struct rs_error *error)
 {
+	struct rs_address address;
+
 	rs_listener_close(opening->listener);
+	/* fd:N was handed over with the call, and not opened. */
+	if (opening->stream == NULL && opening->address != NULL &&
+	    rs_address_parse(opening->address, &address, NULL) == 0 &&
+	    address.kind == RS_ADDRESS_FD)
+		close(address.fd);
 	int result = rs_stream_close(opening->stream, error);
 
 	*opening = (struct rs_opening){ 0 };

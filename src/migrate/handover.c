@@ -103,19 +103,35 @@ int rs_handover_in(struct rs_migration *migration)
 
 /* ---- settling what is in doubt ------------------------------------------------------------- */
 
+/* As a call of its own, which may fail for a reason of its own. The migration's error stays what put it
+ * in doubt. */
+static int resume_by_decree(struct rs_migration *migration)
+{
+	struct rs_state *state = migration->state;
+	struct rs_error before, failure;
+
+	rs_error_get(state, RS_ERROR_OF_MIGRATION, &before);
+	rs_session_open_unheeding(state);
+	rs_session_attach(state, NULL);
+	migration->vm_stopped = true;
+	int result = rs_migration_resume_vm(migration);
+
+	if (result < 0 && rs_session_code(state) == 0)
+		rs_session_fail(state, result, "the VMM failed to resume the guest");
+	rs_session_detach(state);
+	rs_error_get(state, RS_ERROR_OF_MIGRATION, &failure);
+	rs_session_open_unheeding(state);
+	rs_session_fail_with(state, &before);
+	return result < 0 ? rs_state_refuse(state, result, "%s", failure.text) : 0;
+}
+
 int rs_handover_resolve(struct rs_migration *migration, enum rs_resolution resolution)
 {
 	bool runs_here = resolution == RS_RESOLVE_RUN;
+	int result = runs_here ? resume_by_decree(migration) : 0;
 
-	if (runs_here) {
-		migration->vm_stopped = true;
-
-		int result = rs_migration_resume_vm(migration);
-
-		if (result < 0)
-			return rs_state_refuse(migration->state, result,
-					       "the VMM failed to resume the guest");
-	}
+	if (result != 0)
+		return result;
 	/* Completed is what leads to a guest at the destination. */
 	rs_migration_set_status(migration, runs_here == migration->outgoing ? RS_STATUS_FAILED
 									    : RS_STATUS_COMPLETED);

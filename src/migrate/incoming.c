@@ -362,6 +362,5 @@ int rs_migration_run_in(struct rs_migration *migration, struct rs_stream *stream
 	rs_counters_end(&in.state->counters, rs_stream_bytes_read(stream) - in.start_bytes);
 	if (result != 0 && result != RS_ERROR_IN_DOUBT)
 		give_up(&in);
-	rs_migration_set_ended(migration, result);
 	return result;
 }

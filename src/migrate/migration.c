@@ -182,6 +182,8 @@ int rs_migrate_fail(struct rs_state *state, int code, const char *format, ...)
 {
 	va_list arguments;
 
+	if (code >= 0)
+		code = -EIO;
 	va_start(arguments, format);
 	pthread_mutex_lock(&state->lock);
 	if (rs_session_is_mine_locked(state))

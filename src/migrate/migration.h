@@ -73,7 +73,7 @@ int rs_migration_resume_vm(struct rs_migration *migration);
 /* At the destination: resume the guest, which is ours now. 0 or the session's error. */
 int rs_migration_take_over(struct rs_migration *migration);
 
-/* The whole of it; see ramsync/migrate.h. No checks of the phase. */
+/* The whole of it but for its last status; see ramsync/migrate.h. No checks of the phase. */
 int rs_migration_run_out(struct rs_migration *migration, struct rs_stream *stream);
 int rs_migration_run_in(struct rs_migration *migration, struct rs_stream *stream);
 

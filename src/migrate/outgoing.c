@@ -302,6 +302,5 @@ int rs_migration_run_out(struct rs_migration *migration, struct rs_stream *strea
 		take_back(migration);
 	rs_ram_save_cleanup(state);
 	rs_counters_end(&state->counters, rs_stream_bytes_written(stream) - out.start_bytes);
-	rs_migration_set_ended(migration, result);
 	return result;
 }

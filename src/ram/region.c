@@ -163,7 +163,8 @@ int rs_region_add_dirty_log(struct rs_region *region, const struct rs_dirty_log_
 	}
 	log->opaque = opaque;
 	pthread_mutex_lock(&state->lock);
-	bool busy = state->session.open && state->save != NULL;
+	/* Until its logs are stopped, also when the regions are not heeded any more. */
+	bool busy = state->save != NULL;
 
 	if (!busy) {
 		log->next = region->logs;
@@ -263,13 +264,14 @@ void rs_region_set_used(struct rs_region *region, uint64_t used_bytes)
 
 void rs_regions_destroy(struct rs_state *state)
 {
-	struct rs_region *region = state->first_region;
+	struct rs_region *region;
 
-	while (region != NULL) {
-		struct rs_region *next = region->next;
-
+	/* One by one out of the list first: what a log does in its release may look at it. */
+	while ((region = state->first_region) != NULL) {
+		pthread_mutex_lock(&state->lock);
+		rs_region_list_unlink_locked(region);
+		pthread_mutex_unlock(&state->lock);
 		region_free(region);
-		region = next;
 	}
 	free(state->region_table);
 }

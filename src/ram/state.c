@@ -41,13 +41,23 @@ int rs_state_refuse(struct rs_state *state, int code, const char *format, ...)
 	return code;
 }
 
-void rs_session_open(struct rs_state *state)
+static void open_session(struct rs_state *state, bool heed_regions)
 {
 	pthread_mutex_lock(&state->lock);
-	state->session.open = true;
+	state->session.open = heed_regions;
 	state->session.error = (struct rs_error){ 0 };
 	atomic_store_explicit(&state->session.code, 0, memory_order_release);
 	pthread_mutex_unlock(&state->lock);
+}
+
+void rs_session_open(struct rs_state *state)
+{
+	open_session(state, true);
+}
+
+void rs_session_open_unheeding(struct rs_state *state)
+{
+	open_session(state, false);
 }
 
 void rs_session_close(struct rs_state *state)

@@ -101,6 +101,9 @@ int rs_state_refuse(struct rs_state *state, int code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
 void rs_session_open(struct rs_state *state);
+
+/* The same, but changes of the regions are no failure (yet). */
+void rs_session_open_unheeding(struct rs_state *state);
 void rs_session_close(struct rs_state *state);
 
 /* From here on changes of the regions are no failure any more: all RAM is sent. */

@@ -81,6 +81,7 @@ int rs_kvm_add_region(struct rs_kvm *kvm, struct rs_region *region, struct rs_er
 	if (owner == NULL)
 		return rs_error_setf(error, result, "region %s: no memory", rs_region_name(region));
 	*owner = (struct rs_kvm_region){ .kvm = kvm, .region = region };
+	/* Into the list before it is a log, which may be asked and released at once. */
 	pthread_mutex_lock(&kvm->lock);
 	bool added = find_region(kvm, region) != NULL;
 

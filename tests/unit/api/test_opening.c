@@ -5,6 +5,7 @@
 #include "support/two_ends.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -234,14 +235,62 @@ static void regions_change_later(void **state)
 	plain_memory_unmap(memory, 4096);
 }
 
-/* The stream took all of it, so the guest is the command's; that it failed is said nevertheless. */
+/* The stream took all of it, but whether the guest is anywhere only the command could say. */
 static void a_command_that_fails_at_the_end(void **state)
 {
 	(void)state;
 	assert_int_equal(start_connect("exec:cat >/dev/null; exit 3", 0), 0);
+	assert_int_equal(wait_out(), RS_ERROR_IN_DOUBT);
+	assert_int_equal(rs_migrate_status(ends.source.state), RS_STATUS_IN_DOUBT);
+	assert_non_null(strstr(ends.source.vm.journal, "stop pass3 save in-doubt "));
+	assert_non_null(strstr(end_error(&ends.source), "3"));
+	assert_int_equal(start_connect("exec:cat >/dev/null", 0), -EBUSY);
+	assert_int_equal(rs_migrate_resolve(ends.source.state, RS_RESOLVE_RUN), 0);
+	assert_string_equal(ends.source.vm.journal, "go-on failed ");
+	assert_non_null(strstr(end_error(&ends.source), "3"));
+	assert_int_equal(start_connect("exec:cat >/dev/null", 0), 0);
 	assert_int_equal(wait_out(), 0);
-	assert_non_null(strstr(ends.source.vm.journal, "completed warning "));
-	assert_non_null(strstr(ends.source.vm.warning, "3"));
+}
+
+static bool is_open(int fd)
+{
+	return fcntl(fd, F_GETFD) >= 0;
+}
+
+/* It is the library's from the call on, whatever comes. */
+static void a_descriptor_is_closed(void **state)
+{
+	(void)state;
+	for (unsigned cancelled = 0; cancelled < 2; cancelled++) {
+		char address[32];
+		int fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
+
+		snprintf(address, sizeof(address), "fd:%d", fd);
+		ends.source.vm.hook = cancelled ? cancel_at_once : NULL;
+		assert_int_equal(start_connect(address, 0), 0);
+		assert_int_equal(wait_out(), cancelled ? -ECANCELED : 0);
+		assert_false(is_open(fd));
+	}
+}
+
+static uint64_t total_time_ms(void)
+{
+	struct rs_stats stats = { .size = sizeof(stats) };
+
+	assert_int_equal(rs_stats_get(ends.source.state, &stats), 0);
+	return stats.total_time_ms;
+}
+
+static void time_ends_with_the_wait(void **state)
+{
+	(void)state;
+	assert_int_equal(start_connect("file:/no/where", 0), 0);
+	assert_true(wait_out() < 0);
+
+	uint64_t total_ms = total_time_ms();
+
+	poll(NULL, 0, 20);
+	assert_int_equal(total_time_ms(), total_ms);
 }
 
 static void the_wait_is_not_counted(void **state)
@@ -272,7 +321,8 @@ int main(void)
 		TEST(a_peer_that_does_not_come),       TEST(cancelled_while_it_waits),
 		TEST(cancelled_from_inside),           TEST(destroyed_while_it_waits),
 		TEST(regions_change_while_it_waits),   TEST(regions_change_later),
-		TEST(a_command_that_fails_at_the_end), TEST(the_wait_is_not_counted),
+		TEST(a_command_that_fails_at_the_end), TEST(a_descriptor_is_closed),
+		TEST(time_ends_with_the_wait),         TEST(the_wait_is_not_counted),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 #include <cmocka.h>
 
@@ -307,6 +308,37 @@ static void a_destination_resolved_by_decree(void **state)
 	check_journal_end("in-doubt failed ");
 }
 
+static void say_why(struct journal_vm *vm, const char *word)
+{
+	if (strcmp(word, "resume") == 0 || strcmp(word, "go-on") == 0)
+		rs_migrate_fail(vm->state, -ENOLCK, "key %d does not fit", 3);
+}
+
+/* Nothing changed: it is still in doubt, for the reason it was, and can be resolved. */
+static void a_decree_that_cannot_be_carried_out(void **state)
+{
+	(void)state;
+	for (unsigned explained = 0; explained < 2; explained++) {
+		char doubt[RS_ERROR_TEXT_BYTES];
+
+		source_in_doubt();
+		snprintf(doubt, sizeof(doubt), "%s",
+			 plain_error_text(peer.state, RS_ERROR_OF_MIGRATION));
+		peer.vm.resume_code = -ENOLCK;
+		peer.vm.hook = explained ? say_why : NULL;
+		assert_int_equal(rs_migrate_resolve(peer.state, RS_RESOLVE_RUN), -ENOLCK);
+		assert_string_equal(plain_error_text(peer.state, RS_ERROR_OF_CALL),
+				    explained ? "key 3 does not fit"
+					      : "the VMM failed to resume the guest");
+		assert_string_equal(plain_error_text(peer.state, RS_ERROR_OF_MIGRATION), doubt);
+		assert_int_equal(rs_migrate_status(peer.state), RS_STATUS_IN_DOUBT);
+		peer.vm.resume_code = 0;
+		peer.vm.hook = NULL;
+		assert_int_equal(rs_migrate_resolve(peer.state, RS_RESOLVE_RUN), 0);
+		assert_string_equal(peer.vm.failure, doubt);
+	}
+}
+
 /* Put the source's question there, then let the destination answer. */
 static int reconnect_in(const char *before, const uint8_t session[16], const char *claim)
 {
@@ -392,6 +424,7 @@ int main(void)
 		TEST(commit_to_the_destination),
 		TEST(a_destination_that_cannot_run_it),
 		TEST(a_destination_resolved_by_decree),
+		TEST(a_decree_that_cannot_be_carried_out),
 		TEST(a_destination_that_is_asked),
 		TEST(a_destination_that_is_to_discard),
 		TEST(the_wrong_direction),

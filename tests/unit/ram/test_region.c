@@ -314,6 +314,8 @@ static void log_release(void *opaque, struct rs_region *region)
 	unsigned *released = opaque;
 
 	assert_string_equal(rs_region_name(region), "r");
+	/* It is not among the state's any more. */
+	assert_null(rs_region_find(rs_region_state(region), "r"));
 	++*released;
 }
 
