@@ -88,7 +88,7 @@ static int run_cont(const struct request *request)
 
 static int run_digest(const struct request *request)
 {
-	if (!vm_here(request->vm) || !vm_stopped(request->vm))
+	if (vm_guest(request->vm) != GUEST_STOPPED)
 		return fail(request->error, -EBUSY, "stop the guest first");
 	fprintf(request->answer, "digest: %016" PRIx64 "\n", vm_digest(request->vm));
 	return 0;
@@ -100,12 +100,12 @@ static int run_quit(const struct request *request)
 	return 0;
 }
 
-static const char *guest_word(struct vm *vm)
-{
-	if (!vm_here(vm))
-		return "none";
-	return vm_stopped(vm) ? "stopped" : "running";
-}
+static const char *const guest_words[] = {
+	[GUEST_NONE] = "none",
+	[GUEST_STOPPED] = "stopped",
+	[GUEST_HELD] = "held",
+	[GUEST_RUNNING] = "running",
+};
 
 static void print_statistics(const struct rs_state *state, FILE *answer)
 {
@@ -135,7 +135,7 @@ static int run_status(const struct request *request)
 	struct rs_error reason;
 
 	rs_error_get(state, RS_ERROR_OF_MIGRATION, &reason);
-	fprintf(request->answer, "guest: %s\n", guest_word(request->vm));
+	fprintf(request->answer, "guest: %s\n", guest_words[vm_guest(request->vm)]);
 	fprintf(request->answer, "migration: %s\n", rs_status_name(status));
 	fprintf(request->answer, "address: %s\n", migration->address);
 	fprintf(request->answer, "reason: %s\n", reason.text);

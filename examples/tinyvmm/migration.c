@@ -47,7 +47,10 @@ static int save_devices(void *opaque, struct rs_device_writer *writer)
 {
 	const struct rs_device_section section = { .name = MACHINE_SECTION, .version = 1 };
 	struct vm *vm = ((struct migration *)opaque)->vm;
-	struct machine_section machine = { .vcpus = vm->config.vcpus, .stopped = vm_stopped(vm) };
+	const struct machine_section machine = {
+		.vcpus = vm->config.vcpus,
+		.stopped = vm_guest(vm) == GUEST_STOPPED,
+	};
 	int ret = rs_device_save(writer, &section, &machine, sizeof(machine));
 
 	if (!ret)
@@ -115,11 +118,10 @@ static int refused(const struct migration *migration, int ret, struct rs_error *
 	return ret;
 }
 
-/* The thread that migrates may be there already when this returns, so it is done before. */
-static void begin(struct migration *migration, bool outgoing, const char *address)
+static void begun(struct migration *migration, bool outgoing, const char *address)
 {
+	migration->running = true;
 	migration->outgoing = outgoing;
-	migration->digest = 0;
 	snprintf(migration->address, sizeof(migration->address), "%s", address);
 }
 
@@ -130,11 +132,11 @@ int migration_start_out(struct migration *migration, const char *address, struct
 
 	if (migration->running)
 		return fail(error, -EBUSY, "a migration runs");
-	if (!vm_here(migration->vm))
+	if (vm_guest(migration->vm) == GUEST_NONE)
 		return fail(error, -ENOENT, "there is no guest here");
-	begin(migration, true, address);
 	ret = rs_migrate_start_connect(state, address, CONNECT_MS, &vm_ops, migration);
-	migration->running = !ret;
+	if (!ret)
+		begun(migration, true, address);
 	return refused(migration, ret, error);
 }
 
@@ -142,23 +144,25 @@ int migration_start_in(struct migration *migration, const char *address, struct 
 {
 	struct rs_state *state = migration->vm->state;
 	struct rs_listener *listener;
+	char there[MIGRATION_ADDRESS];
 	int ret;
 
 	if (migration->running)
 		return fail(error, -EBUSY, "a migration runs");
-	if (vm_here(migration->vm))
+	if (vm_guest(migration->vm) != GUEST_NONE)
 		return fail(error, -EEXIST, "there is a guest here");
 	ret = rs_stream_listen(address, &listener, error);
 	if (ret)
 		return ret;
-	begin(migration, false, rs_listener_address(listener));
+	snprintf(there, sizeof(there), "%s", rs_listener_address(listener));
 	ret = rs_migrate_start_accept(state, listener, 0, &vm_ops, migration);
-	migration->running = !ret;
-	if (ret)
+	if (ret) {
 		rs_listener_close(listener);
-	else
-		fprintf(stderr, "tinyvmm: listening on %s\n", migration->address);
-	return refused(migration, ret, error);
+		return refused(migration, ret, error);
+	}
+	begun(migration, false, there);
+	fprintf(stderr, "tinyvmm: listening on %s\n", there);
+	return 0;
 }
 
 static bool has_ended(enum rs_status status)

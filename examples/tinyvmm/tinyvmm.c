@@ -14,7 +14,8 @@ static bool is_over(const struct migration *migration)
 {
 	enum rs_status status = rs_migrate_status(migration->vm->state);
 
-	if (migration->running || status == RS_STATUS_IN_DOUBT || vm_here(migration->vm))
+	if (migration->running || status == RS_STATUS_IN_DOUBT ||
+	    vm_guest(migration->vm) != GUEST_NONE)
 		return false;
 	if (status != RS_STATUS_COMPLETED)
 		vm_end(migration->vm, EXIT_FAILED);

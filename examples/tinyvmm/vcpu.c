@@ -179,10 +179,14 @@ int vcpu_create(struct vm *vm, unsigned number, struct rs_error *error)
 	return 0;
 }
 
-void vcpu_destroy(struct vcpu *vcpu)
+void vcpu_join(struct vcpu *vcpu)
 {
 	if (vcpu->started)
 		pthread_join(vcpu->thread, NULL);
+}
+
+void vcpu_destroy(struct vcpu *vcpu)
+{
 	if (vcpu->run)
 		munmap(vcpu->run, vcpu->run_bytes);
 	if (vcpu->fd > 0)

@@ -11,7 +11,8 @@ void vcpu_init_signal(void);
 /* Make vCPU @number, and a thread for it that is parked. */
 int vcpu_create(struct vm *vm, unsigned number, struct rs_error *error);
 
-/* End the thread; the VM is ending. */
+/* The VM has ended: wait for the thread. Later, give everything back. */
+void vcpu_join(struct vcpu *vcpu);
 void vcpu_destroy(struct vcpu *vcpu);
 
 /* Have it leave the guest soon. The VM's lock is held. */

@@ -149,8 +149,9 @@ int vcpu_state_load(struct vm *vm, const struct rs_device_section *section, stru
 				       "%s of vcpu %u does not fit this machine", section->name,
 				       section->instance);
 	ret = rs_stream_get_bytes(body, data, section->bytes);
-	if (!ret)
-		ret = set_part(&vm->vcpu[section->instance], part, data, section->bytes);
+	if (ret)
+		return ret;
+	ret = set_part(&vm->vcpu[section->instance], part, data, section->bytes);
 	if (!ret)
 		return 0;
 	return rs_migrate_fail(vm->state, ret, "vcpu %u: cannot set %s: %s", section->instance,

@@ -144,7 +144,7 @@ int vm_create(struct vm *vm, const struct vm_config *config, struct rs_error *er
 /* Have the vCPUs where they are to be, and if that is parked, then on return. */
 static void move_locked(struct vm *vm)
 {
-	vm->parked = !vm->here || vm->stopped || vm->held || vm->ending;
+	vm->parked = !vm->here || vm->stopped || vm->held || vm->crashed || vm->ending;
 	pthread_cond_broadcast(&vm->changed);
 	for (unsigned i = 0; vm->parked && i < vm->config.vcpus; i++)
 		if (vm->vcpu[i].started)
@@ -196,9 +196,11 @@ void vm_destroy(struct vm *vm)
 	pthread_cond_broadcast(&vm->changed);
 	pthread_mutex_unlock(&vm->lock);
 	for (unsigned i = 0; i < vm->config.vcpus; i++)
+		vcpu_join(&vm->vcpu[i]);
+	rs_kvm_destroy(vm->kvm);
+	for (unsigned i = 0; i < vm->config.vcpus; i++)
 		vcpu_destroy(&vm->vcpu[i]);
 	free(vm->msr);
-	rs_kvm_destroy(vm->kvm);
 	close_fd(vm->fd);
 	close_fd(vm->kvm_fd);
 	unmap(vm->memory, vm->config.memory_bytes);
@@ -221,24 +223,19 @@ void vm_give_away(struct vm *vm)
 		rs_region_set_fresh(vm->region);
 }
 
-bool vm_here(struct vm *vm)
+enum guest vm_guest(struct vm *vm)
 {
-	bool here;
+	enum guest guest = GUEST_RUNNING;
 
 	pthread_mutex_lock(&vm->lock);
-	here = vm->here;
+	if (!vm->here)
+		guest = GUEST_NONE;
+	else if (vm->stopped)
+		guest = GUEST_STOPPED;
+	else if (vm->held)
+		guest = GUEST_HELD;
 	pthread_mutex_unlock(&vm->lock);
-	return here;
-}
-
-bool vm_stopped(struct vm *vm)
-{
-	bool stopped;
-
-	pthread_mutex_lock(&vm->lock);
-	stopped = vm->stopped;
-	pthread_mutex_unlock(&vm->lock);
-	return stopped;
+	return guest;
 }
 
 void vm_inherit_stopped(struct vm *vm, bool stopped)

@@ -34,6 +34,13 @@ struct vm_config {
 	bool forget_marks;
 };
 
+enum guest {
+	GUEST_NONE,
+	GUEST_STOPPED, /* by the user */
+	GUEST_HELD,    /* by a migration */
+	GUEST_RUNNING,
+};
+
 struct vm;
 struct kvm_run;
 
@@ -71,6 +78,7 @@ struct vm {
 	bool here;     /* the guest is this process's */
 	bool stopped;  /* the user wants it not to run */
 	bool held;     /* a migration wants it not to run */
+	bool crashed;  /* a vCPU cannot go on */
 	bool parked;   /* so the vCPUs are to be parked */
 	bool ending;   /* parked for good */
 	bool ended;    /* its threads are to end */
@@ -94,9 +102,10 @@ void vm_settle(struct vm *vm, bool here);
 /* The guest has gone to another process: it is no more here, and neither is its memory. */
 void vm_give_away(struct vm *vm);
 
-/* Is there a guest? Does the user want it stopped? A guest that comes brings the second along. */
-bool vm_here(struct vm *vm);
-bool vm_stopped(struct vm *vm);
+/* Is there a guest, and does it run? */
+enum guest vm_guest(struct vm *vm);
+
+/* A guest that arrives brings along whether its user had stopped it. */
 void vm_inherit_stopped(struct vm *vm, bool stopped);
 
 /* What the user wants. Returns -ENOENT if there is no guest here. */
