@@ -31,10 +31,27 @@ static inline uint64_t rdmsr(uint32_t msr)
 	return (uint64_t)high << 32 | low;
 }
 
-/* The registers of a vCPU that nobody else uses here: given values that the migration must keep. */
-void hidden_set(uint64_t seed);
+struct cpuid {
+	uint32_t a, b, c, d;
+};
 
-/* Is any of them not what hidden_set() made it? Returns its name, or NULL. */
-const char *hidden_check(uint64_t seed);
+static inline struct cpuid cpuid(uint32_t leaf)
+{
+	struct cpuid id;
+
+	__asm__ volatile("cpuid"
+			 : "=a"(id.a), "=b"(id.b), "=c"(id.c), "=d"(id.d)
+			 : "a"(leaf), "c"(0));
+	return id;
+}
+
+/*
+ * The registers of a vCPU that the payload does not work with: those that nobody else uses are
+ * given values, the others remembered as they are, and a migration must keep them.
+ */
+void hidden_set(uint64_t vcpu);
+
+/* Is any of them not what it was at hidden_set()? Returns its name, or NULL. */
+const char *hidden_check(uint64_t vcpu);
 
 #endif

@@ -91,6 +91,7 @@ static void interrupts_init(struct vcpu *vcpu)
 
 static void line_begin(struct line *line, const struct vcpu *vcpu)
 {
+	line->vcpu = vcpu->number;
 	line->length = 0;
 	line_text(line, "vcpu ");
 	line_number(line, vcpu->number);
@@ -212,7 +213,8 @@ static void look_after(const struct vcpu *vcpu)
 
 static void go_round(struct vcpu *vcpu, uint64_t pages)
 {
-	uint64_t done = 0;
+	/* Said, so that a test that forgets a register can choose one that matters. */
+	register uint64_t done __asm__("r12") = 0;
 
 	for (uint64_t sequence = 1;; sequence++) {
 		for (uint64_t index = 0; index < pages; index++) {
@@ -250,8 +252,8 @@ void payload_main(uint64_t number)
 	struct vcpu *vcpu = &vcpus[number];
 
 	vcpu->number = number;
-	hidden_set(number);
 	interrupts_init(vcpu);
+	hidden_set(number);
 	if (params->idle)
 		idle(vcpu);
 	go_round(vcpu, params->pages);

@@ -4,12 +4,21 @@
 #include "cpu.h"
 
 static struct console_ring ring;
-static volatile int lock;
+static uint64_t lock; /* 0, or whose it is */
 
-static void take(void)
+/* Returns 0 if the vCPU has it already: then the lock is not what it was left. */
+static int take(uint64_t vcpu)
 {
-	while (__atomic_exchange_n(&lock, 1, __ATOMIC_ACQUIRE))
+	uint64_t owner = 0;
+
+	while (!__atomic_compare_exchange_n(&lock, &owner, vcpu + 1, 0, __ATOMIC_ACQUIRE,
+					    __ATOMIC_RELAXED)) {
+		if (owner == vcpu + 1)
+			return 0;
+		owner = 0;
 		__asm__ volatile("pause");
+	}
+	return 1;
 }
 
 static void give(void)
@@ -42,8 +51,7 @@ int line_print(struct line *line)
 	int good;
 
 	line->text[line->length++] = '\n';
-	take();
-	good = *consumed == ring.produced;
+	good = take(line->vcpu) && *consumed == ring.produced;
 	for (unsigned i = 0; i < line->length; i++)
 		ring.text[(ring.produced + i) % CONSOLE_RING] = line->text[i];
 	ring.produced += line->length;
@@ -55,7 +63,7 @@ int line_print(struct line *line)
 void line_print_serial(struct line *line)
 {
 	line->text[line->length++] = '\n';
-	take();
+	take(line->vcpu);
 	for (unsigned i = 0; i < line->length; i++)
 		out8(PORT_SERIAL, (uint8_t)line->text[i]);
 	give();

@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 struct line {
+	uint64_t vcpu; /* whose it is */
 	unsigned length;
 	char text[200];
 };
@@ -13,7 +14,10 @@ struct line {
 void line_text(struct line *line, const char *text);
 void line_number(struct line *line, uint64_t number);
 
-/* One line at a time, whichever vCPU it is from. Returns 0 if the ring is not what it was left. */
+/*
+ * One line at a time, whichever vCPU it is from. Returns 0 if the ring or its lock is not what it
+ * was left.
+ */
 int line_print(struct line *line);
 
 /* The last words, byte by byte over the serial line: that needs no memory that could be broken. */
