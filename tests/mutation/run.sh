@@ -8,16 +8,18 @@
 # Without a patch the same tests must pass. A patch that does not apply any more is a failure: mend it.
 set -eu
 
-here=$(cd "$(dirname "$0")" && pwd)
-source=$(cd "$here/../.." && pwd)
+patches=$(cd "$(dirname "$0")" && pwd)
+source=$(cd "$patches/../.." && pwd)
+. "$patches/lib.sh"
 [ $# -ge 1 ] || { sed -n '4s/# //p' "$0" >&2; exit 2; }
 work=$1
 shift
-[ $# -gt 0 ] || set -- $(cd "$here" && ls ./*.patch | sed 's,^\./,,; s,\.patch$,,')
+[ $# -gt 0 ] || set -- $(all_names)
 
 jobs=$(nproc 2>/dev/null || echo 2)
 compiler=${CC:-cc}
 packages="cmocka liburcu-bp"
+need patch pkg-config "$compiler"
 flags="-std=gnu11 -O1 -D_GNU_SOURCE -pthread -Iinclude -Isrc -Itests $(pkg-config --cflags $packages)"
 # Seconds for one run of a test.
 limit=120
@@ -26,10 +28,6 @@ control_cases=60
 cases=1000
 RS_TEST_SEED=0
 export RS_TEST_SEED RS_TEST_CASES
-
-for tool in patch pkg-config "$compiler"; do
-    command -v "$tool" >/dev/null 2>&1 || { echo "there is no $tool here"; exit 77; }
-done
 
 # compile FILE...: each to its object.
 compile()
@@ -64,76 +62,32 @@ run()
     return $code
 }
 
-# A bug that needs two processors at the same time may hide on a machine that is busy.
-run_until_it_fails()
-{
-    for _ in 1 2 3 4 5 6 7 8 9 10; do
-        run || return $?
-    done
-}
-
-fail()
-{
-    echo "$1"
-    failures=$((failures + 1))
-}
-
 copy()
 {
     rm -rf "$work"
-    mkdir -p "$work/objects" "$work/tests/integration"
+    mkdir -p "$work/objects" "$work/pristine" "$work/tests/integration"
     cp -R "$source/src" "$source/include" "$work"
     cp -R "$source/tests/support" "$source/tests/unit" "$work/tests"
     cp "$source"/tests/integration/*.[ch] "$work/tests/integration"
     cp -R "$work/src" "$work/pristine"
 }
 
-patched_files()
+# The files that the last patch has changed are as they were, but their objects are not.
+changed=
+rebuild()
 {
-    sed -n 's,^+++ b/\([^[:space:]]*\).*,\1,p' "$here/$1.patch"
+    before=$changed
+    changed=$(patched_files "$1")
+    compile $before $changed && link "$(say "$1" Test)"
 }
 
-# say NAME FIELD: a line above the patch.
-say()
+# A bug that needs two processors at the same time may hide on a machine that is busy.
+try()
 {
-    sed -n "s/^$2: //p" "$here/$1.patch"
-}
-
-# What changed goes back to what it was.
-restore()
-{
-    for file in $(patched_files "$1"); do
-        cp "pristine/${file#src/}" "$file"
+    RS_TEST_CASES=$cases
+    for _ in 1 2 3 4 5 6 7 8 9 10; do
+        run || return $?
     done
-    compile $(patched_files "$1")
-}
-
-mutate()
-{
-    test=$(say "$1" Test)
-    if ! patch -p1 -s -f <"$here/$1.patch" >output 2>&1; then
-        fail "$1: the patch does not apply any more"
-        cat output
-    elif ! { compile $(patched_files "$1") && link "$test"; } >output 2>&1; then
-        fail "$1: it does not compile any more"
-        cat output
-    else
-        RS_TEST_CASES=$cases
-        run_until_it_fails && code=0 || code=$?
-        said=$(grep -m 1 -e "$(say "$1" Says)" output || :)
-        case $code in
-        0) fail "$1: test $test did not notice" ;;
-        *)
-            if [ -n "$said" ]; then
-                echo "$1: noticed: $said"
-            else
-                fail "$1: test $test ended with $code, and not for this"
-                cat output
-            fi
-            ;;
-        esac
-    fi
-    restore "$1"
 }
 
 # control TEST
@@ -150,7 +104,6 @@ control()
     fi
 }
 
-failures=0
 copy
 cd "$work"
 tests=$(for name in "$@"; do say "$name" Test; done | sort -u)
@@ -159,7 +112,4 @@ compile src/*/*.c tests/support/*.c tests/integration/[!t]*.c \
 for test in $tests; do
     control "$test"
 done
-for name in "$@"; do
-    mutate "$name"
-done
-[ "$failures" -eq 0 ] || { echo "$failures of $# mutations were not noticed"; exit 1; }
+mutate_all "$@"
