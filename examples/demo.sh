@@ -1,17 +1,22 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 #
-# The demonstration: a guest whose threads keep writing to its memory moves from one process to
-# another over loopback TCP, and every byte of it is checked. Sets up what is missing, builds into
-# build/demo, and leaves nothing else behind. Exits 0 only if nothing differs.
+# The demonstration: a guest that keeps writing to its memory moves from one process to another over
+# loopback TCP, and every byte of it is checked. Where KVM works it is a real guest, of tinyvmm
+# (demo/tinyvmm.sh), elsewhere the stand-in of ramsync-send and ramsync-recv (demo/stand_in.sh). Sets
+# up what is missing, builds into build/demo, and leaves nothing else behind. Exits 0 only if nothing
+# differs.
 set -eu
 
 usage()
 {
     cat <<'END'
-usage: examples/demo.sh [-h] [MIB]
+usage: examples/demo.sh [--without-kvm] [-h] [MIB]
 
-Moves a guest of MIB mebibytes (1024) with active writers from one process to another.
+Moves a guest of MIB mebibytes (1024) that keeps writing from one process to another.
+
+    --without-kvm   no virtual machine, even where KVM works: threads that write memory instead
+
 The build tree is demo/ in $RS_BUILD_DIR, or in build/ of the source tree.
 END
 }
@@ -22,14 +27,30 @@ fail()
     exit 1
 }
 
+# need_memory MIB
+need_memory()
+{
+    free=$(sed -n 's/^MemAvailable: *\([0-9]*\) kB$/\1/p' /proc/meminfo)
+    free=$((${free:-0} / 1024))
+    [ "$free" -ge "$1" ] ||
+        fail "two guests of $mib MiB need $1 MiB of memory, $free are free;" \
+            "a smaller one is possible: examples/demo.sh MIB"
+}
+
 mib=1024
-case ${1-} in
--h | --help)
-    usage
-    exit 0
-    ;;
-?*) mib=$1 ;;
-esac
+without=
+while :; do
+    case ${1-} in
+    -h | --help)
+        usage
+        exit 0
+        ;;
+    --without-kvm) without=--without-kvm ;;
+    *) break ;;
+    esac
+    shift
+done
+[ -z "${1-}" ] || mib=$1
 case $mib in
 0* | *[!0-9]* | ????????*) mib=0 ;;
 esac
@@ -41,16 +62,18 @@ fi
 cd "$(dirname "$0")/.."
 root=$(pwd)
 . "$root/tests/lib/packages.sh"
+. "$root/examples/demo/tinyvmm.sh"
+. "$root/examples/demo/stand_in.sh"
 
 # ---- setting up ------------------------------------------------------------------------------
 
 [ "$(uname -s)" = Linux ] || fail "libramsync is for Linux"
-free=$(sed -n 's/^MemAvailable: *\([0-9]*\) kB$/\1/p' /proc/meminfo)
-free=$((${free:-0} / 1024))
-needed=$((mib * 2 + mib / 8 + 64))
-[ "$free" -ge "$needed" ] ||
-    fail "two guests of $mib MiB need $needed MiB of memory, $free are free;" \
-        "a smaller one is possible: examples/demo.sh MIB"
+[ -n "$without" ] || without=$(why_not_tinyvmm)
+if [ -n "$without" ]; then
+    need_memory "$(memory_of_stand_in)"
+else
+    need_memory "$(memory_of_tinyvmm)"
+fi
 
 need_program cmake cmake
 need_program ninja ninja-build
@@ -69,84 +92,55 @@ if ! { cmake -S "$root" -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release &&
     cat "$build/demo.log" >&2
     fail "the build failed"
 fi
-send=$build/examples/ramsync-send
-recv=$build/examples/ramsync-recv
+programs=$build/examples
 
 # ---- moving a guest --------------------------------------------------------------------------
 
 work=$(mktemp -d "${TMPDIR:-/tmp}/ramsync-demo.XXXXXX")
-receiver=
+started=
+
+# start NAME COMMAND...: in the background, with output to NAME.out and NAME.log. Sets pid_NAME.
+start()
+{
+    name=$1
+    shift
+    : >"$work/$name.log" # now, not when the program comes to it
+    "$@" >"$work/$name.out" 2>"$work/$name.log" &
+    eval "pid_$name=$!"
+    started="$started $!"
+}
+
+stop_started()
+{
+    for pid in $started; do
+        # Nothing weaker: a shell that has not become the program yet would miss it.
+        kill -KILL "$pid" 2>/dev/null || true
+        wait "$pid" 2>/dev/null || true
+    done
+    started=
+}
 
 clean_up()
 {
-    if [ -n "$receiver" ]; then
-        # Nothing weaker: a shell that has not become the receiver yet would miss it.
-        kill -KILL "$receiver" 2>/dev/null || true
-        wait "$receiver" 2>/dev/null || true
-    fi
+    stop_started
     rm -rf "$work"
 }
 trap clean_up EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM HUP
 
-: >"$work/recv.log" # now, not when the receiver's shell comes to it
-"$recv" --from tcp:127.0.0.1:0 --verify --json >"$work/recv.json" 2>"$work/recv.log" &
-receiver=$!
-address=
-tries=100
-while [ -z "$address" ]; do
-    address=$(sed -n 's/^ramsync-recv: listening on //p' "$work/recv.log")
-    if ! kill -0 "$receiver" 2>/dev/null || [ "$tries" -eq 0 ]; then
-        cat "$work/recv.log" >&2
-        fail "the receiver does not listen"
-    fi
-    tries=$((tries - 1))
-    [ -n "$address" ] || sleep 0.1
-done
-
-echo "demo: moving a guest of $mib MiB with 2 writers to $address"
-sent=0
-"$send" --to "$address" --memory "${mib}M" --writers 2 --dirty-rate 10000 \
-    --working-set "$((mib / 8))M" --max-bandwidth 0 --verify --json --progress \
-    >"$work/send.json" || sent=$?
-if [ "$sent" -ne 0 ]; then
-    cat "$work/recv.log" >&2
-    fail "the sender ended with exit code $sent"
-fi
-received=0
-wait "$receiver" || received=$?
-receiver=
-
-# ---- looking at it ---------------------------------------------------------------------------
-
-# value FILE NAME: of a "NAME": VALUE line
-value()
+# milliseconds NANOSECONDS
+milliseconds()
 {
-    sed -n "s/^ *\"$2\": \"\{0,1\}\([^\",]*\)\"\{0,1\},\{0,1\}\$/\1/p" "$work/$1.json"
+    awk "BEGIN { printf \"%.3f\", $1 / 1e6 }"
 }
 
-if [ "$received" -ne 0 ]; then
-    cat "$work/recv.log" >&2
-    fail "the receiver ended with exit code $received"
+if [ -z "$without" ] && start_both --digest; then
+    echo "demo: /dev/kvm works: using tinyvmm"
+    move_tinyvmm
+else
+    echo "demo: $without: using ramsync-send and ramsync-recv"
+    stop_started
+    need_memory "$(memory_of_stand_in)"
+    move_stand_in
 fi
-digest=$(value send digest)
-[ -n "$digest" ] || fail "the sender told no digest"
-[ "$digest" = "$(value recv digest)" ] ||
-    fail "the memories differ: digest $digest sent, $(value recv digest) received"
-[ "$(value recv memory)" -eq "$((mib * 1024 * 1024))" ] ||
-    fail "the receiver has $(value recv memory) bytes of memory"
-[ "$(value send pages-written)" -gt 0 ] && [ "$(value recv pages-written)" -gt 0 ] ||
-    fail "the writers did not write"
-
-downtime=$(value send downtime-ns)
-cat <<END
-demo: done, and all of it is right
-    total time    $(value send seconds) s
-    downtime      $(awk "BEGIN { printf \"%.3f\", $downtime / 1e6 }") ms
-    throughput    $(value send mbps) Mbit/s, $(value send transferred) bytes
-    rounds        $(value send dirty-sync-count)
-    every byte    digest $digest at both ends
-    every page    verified by the guest before it wrote it again: $(value send pages-written) times
-                  here, $(value recv pages-written) times where it went on
-END
