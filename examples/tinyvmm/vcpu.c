@@ -41,8 +41,11 @@ static bool park(struct vcpu *vcpu)
 
 	pthread_mutex_lock(&vm->lock);
 	while (vm->parked && !vm->ended) {
-		vcpu->parked = true;
-		pthread_cond_broadcast(&vm->changed);
+		/* Once: others that are parked wait for the same condition, and would wake us. */
+		if (!vcpu->parked) {
+			vcpu->parked = true;
+			pthread_cond_broadcast(&vm->changed);
+		}
 		pthread_cond_wait(&vm->changed, &vm->lock);
 	}
 	vcpu->parked = false;
