@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: MIT
 """The two whose downtime is compared: each moves a live guest once and returns what that took."""
 
-import mmap
 import os
 import socket
 import time
@@ -10,7 +9,6 @@ from downtime_guest import Memory, Notes, PAGE, wait_for
 from race_contestants import Qemu, free_port
 from race_machine import PATIENCE, Program, Watch, loopback_bytes
 
-MARGIN = 64 << 20
 RATE_SECONDS = 0.5
 PARTS = "stop-ns", "final-sync-ns", "last-ram-ns", "device-ns", "handover-ns"
 
@@ -30,12 +28,6 @@ def loads(options):
     return [every[name] for name in options.loads]
 
 
-def warm(size):
-    """Have a hypervisor that takes free memory back give so much of it again."""
-    flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | getattr(mmap, "MAP_POPULATE", 0x8000)
-    mmap.mmap(-1, size + MARGIN, flags=flags).close()
-
-
 class Migration:
     """One of which both ends are there already."""
 
@@ -49,7 +41,8 @@ class Migration:
         with Memory(ends[0], options.size) as memory:
             memory.order(load.working_set, load.step)
             rate = memory.rate(RATE_SECONDS) if load.step else 0
-        warm(options.size)
+        with Memory(ends[1], options.size) as memory:
+            memory.populate()
         with Watch() as watch:
             cpu, wire = self.cpu(), loopback_bytes()
             begin = time.monotonic()

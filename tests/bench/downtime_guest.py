@@ -39,8 +39,8 @@ class Memory:
         for name in os.listdir(folder):
             path = os.path.join(folder, name)
             if os.readlink(path).startswith("/memfd:") and os.stat(path).st_size == size:
-                with open(path, "r+b") as file:
-                    self.map = mmap.mmap(file.fileno(), size)
+                self.file = open(path, "r+b")
+                self.map = mmap.mmap(self.file.fileno(), size)
                 return
         raise program.failed("the guest's memory is not to be found")
 
@@ -49,6 +49,11 @@ class Memory:
 
     def __exit__(self, *_):
         self.map.close()
+        self.file.close()
+
+    def populate(self):
+        """Have all of it, as zeros: a hypervisor may be slow to give it."""
+        os.posix_fallocate(self.file.fileno(), 0, self.size)
 
     def order(self, working_set, step):
         """Have it fill all memory, and then go round the working set by that step, or halt if that
