@@ -13,14 +13,15 @@
  * offered and accepted. QEMU's: if the parameter "machine" is set at the source; the destination
  * tells by itself. docs/wire-format.md has the bytes.
  *
- * Handing over, native and two-way: the destination says READY when it has and has checked
- * everything; the source sends COMMIT and from then on never runs the guest by itself; the
- * destination runs the guest and says RUNNING. A failure before COMMIT: the source resumes the
- * guest and rs_migrate_out() returns the error. A loss between COMMIT and RUNNING: the source is
- * *in doubt* (RS_ERROR_IN_DOUBT): complete and stopped, until rs_migrate_resolve() or
- * rs_migrate_reconnect_out(). A destination that said READY and lost the stream before COMMIT came
- * is in doubt too. On one-way streams and in QEMU's form there is no answer: the source is done
- * when the stream has taken the last byte.
+ * Handing over, native and two-way: before the guest is stopped the destination has said that it
+ * loaded all that was sent. It says READY when it has and has checked everything; the source
+ * sends COMMIT and from then on never runs the guest by itself; the destination runs the guest
+ * and says RUNNING. A failure before COMMIT: the source resumes the guest and rs_migrate_out()
+ * returns the error. A loss between COMMIT and RUNNING: the source is *in doubt*
+ * (RS_ERROR_IN_DOUBT): complete and stopped, until rs_migrate_resolve() or
+ * rs_migrate_reconnect_out(). A destination that said READY and lost the stream before COMMIT
+ * came is in doubt too. On one-way streams and in QEMU's form there is no answer: the source is
+ * done when the stream has taken the last byte.
  */
 #ifndef RAMSYNC_MIGRATE_H
 #define RAMSYNC_MIGRATE_H

@@ -40,8 +40,8 @@ RS_BEGIN_DECLS
  * @handover_ns: ours, source: of the downtime, all that follows: the destination's check, its
  *	loading of what was still under way, its resume, and the way there and back.
  * @resume_ns: ours, destination: the VMM's resume callback.
- * @dirty_log_ns: ours, source: spent in the dirty logs before the guest was stopped. The guest is
- *	held up by them for so long at most, apart from the fault at its first write to each page
+ * @dirty_log_ns: ours, source: spent in the dirty logs before the guest was stopped, their start
+ *	included. The guest is held up by them for so long at most, apart from the fault at its first write to each page
  *	and from @guest_stall_ns.
  * @guest_stall_ns: ours, source: how long vCPUs had to wait for a dirty log, all of them together:
  *	those whose ring was full, in rs_kvm_ring_full(), and what rs_dirty_report_stall() said.

@@ -58,7 +58,7 @@ static int answer_ping(struct rs_incoming *in, const struct rs_message *message)
 		return rs_incoming_fail(in, "PING without its 4 bytes");
 	if (in->recording)
 		return 0;
-	if (!in->return_path)
+	if (!in->return_path && !(in->migration->native && in->migration->two_way))
 		return rs_incoming_fail(in, "PING without a return path");
 	put_return(in, RS_RETURN_PONG, message->payload, 4);
 	return rs_migration_fail_stream(in->migration);
@@ -119,12 +119,8 @@ static int refuse(struct rs_incoming *in, unsigned command)
 			       command);
 }
 
-static int obey(struct rs_incoming *in, const struct rs_message *message)
+static int obey_qemu(struct rs_incoming *in, const struct rs_message *message)
 {
-	if (in->migration->native)
-		return in->migration->two_way && message->type == RS_COMMAND_CHECK
-			   ? hand_over(in, message)
-			   : refuse(in, message->type);
 	switch (message->type) {
 	case RS_COMMAND_OPEN_RETURN_PATH:
 		return open_return_path(in, message);
@@ -137,6 +133,15 @@ static int obey(struct rs_incoming *in, const struct rs_message *message)
 	default:
 		return refuse(in, message->type);
 	}
+}
+
+static int obey_native(struct rs_incoming *in, const struct rs_message *message)
+{
+	if (in->migration->two_way && message->type == RS_COMMAND_CHECK)
+		return hand_over(in, message);
+	if (message->type == RS_COMMAND_PING)
+		return answer_ping(in, message);
+	return refuse(in, message->type);
 }
 
 int rs_incoming_command(struct rs_incoming *in)
@@ -152,5 +157,5 @@ int rs_incoming_command(struct rs_incoming *in)
 						      .stream_bytes = 5u + message.bytes,
 						      .number = message.type,
 						      .name = name_of(message.type) });
-	return obey(in, &message);
+	return in->migration->native ? obey_native(in, &message) : obey_qemu(in, &message);
 }

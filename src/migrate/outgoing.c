@@ -140,6 +140,25 @@ static int iterate(struct outgoing *out)
 	}
 }
 
+/*
+ * What is still under way would be waited for when the guest is stopped, and an idle guest's first pass
+ * ends with the buffers full. So the destination first says that it has loaded all that was sent.
+ * What gets dirty meanwhile is less, or the guest would not have been found to converge.
+ */
+static int let_arrive(struct outgoing *out)
+{
+	const uint8_t number[4] = { 0 };
+	struct rs_message message;
+
+	if (!out->migration->native || !out->migration->two_way)
+		return 0;
+	rs_outer_put_command(out->stream, RS_COMMAND_PING, number, sizeof(number));
+	rs_stream_flush(out->stream);
+	int result = rs_migration_fail_stream(out->migration);
+
+	return result != 0 ? result : rs_outer_get_answer(out->migration, RS_RETURN_PONG, &message);
+}
+
 /* ---- after it is stopped ------------------------------------------------------------------- */
 
 static int stop_vm(struct outgoing *out)
@@ -295,6 +314,8 @@ int rs_migration_run_out(struct rs_migration *migration, struct rs_stream *strea
 		rs_migration_tell_passes(migration);
 		result = iterate(&out);
 	}
+	if (result == 0)
+		result = let_arrive(&out);
 	if (result == 0)
 		result = complete(&out);
 	result = hear_last_words(&out, result);

@@ -15,6 +15,7 @@ PAGE = 4096
 ZERO, LIST, FULL_PAGE, EOS, CONTINUE, FLUSH = 0x02, 0x04, 0x08, 0x10, 0x20, 0x200
 SESSION = b"0123456789abcdef"  # PEER_SESSION_MARK
 OFFER, CHECK, COMMIT, RESOLVE = 0x5253, 0x5254, 0x5255, 0x5256
+PONG = 2
 ACCEPT, READY, RUNNING, FAILED = 0x5253, 0x5254, 0x5255, 0x5256
 
 
@@ -215,6 +216,7 @@ def frame_seeds():
 
 def return_path_seeds():
     accept = message(ACCEPT, features())
+    accept += message(PONG, u32(0))
     good = accept + message(READY) + message(RUNNING)
     for option in range(16):
         yield f"good-{option}", u8(option) + good

@@ -18,9 +18,11 @@
 #define PEER_SETUP "8:1 32:2 s:ram 32:0 32:4 64:2004 s:r 64:2000 64:10 8:7e 32:2 "
 #define PEER_PART "8:2 32:2 64:2 s:r 8:0 64:1028 p:55 64:10 8:7e 32:2 "
 #define PEER_END "8:3 32:2 64:10 8:7e 32:2 "
+#define PEER_PING "8:8 16:2 16:4 32:0 "
 #define PEER_CHECK "8:8 16:5254 16:0 "
 #define PEER_COMMIT "8:8 16:5255 16:0 "
 /* ... and the answers. */
+#define PEER_PONG "16:2 16:4 32:0 "
 #define PEER_READY "16:5254 16:0 "
 #define PEER_RUNNING "16:5255 16:0 "
 #define PEER_FAILED "16:5256 16:4 t:full "

@@ -43,8 +43,8 @@ static void check_journal_end(const char *end)
 
 /* ---- the source ---------------------------------------------------------------------------- */
 
-/* Up to CHECK, which has been read. */
-static void source_asks(void)
+/* Up to the last word before the guest is stopped, which has been read. */
+static void source_sends(void)
 {
 	scripted_peer_connect(&peer);
 	scripted_peer_start_out(&peer);
@@ -52,7 +52,15 @@ static void source_asks(void)
 	scripted_peer_expect_features(&peer);
 	scripted_peer_say(&peer, "16:5253");
 	scripted_peer_say_features(&peer, "slrh");
-	scripted_peer_expect(&peer, PEER_SETUP PEER_PART PEER_END PEER_CHECK);
+	scripted_peer_expect(&peer, PEER_SETUP PEER_PART PEER_PING);
+}
+
+/* Up to CHECK, which has been read. */
+static void source_asks(void)
+{
+	source_sends();
+	scripted_peer_say(&peer, PEER_PONG);
+	scripted_peer_expect(&peer, PEER_END PEER_CHECK);
 }
 
 static void source_in_doubt(void)
@@ -64,6 +72,31 @@ static void source_in_doubt(void)
 	assert_int_equal(rs_migrate_wait(peer.state), RS_ERROR_IN_DOUBT);
 	assert_int_equal(rs_migrate_status(peer.state), RS_STATUS_IN_DOUBT);
 	check_journal_end("device stop pass3 save in-doubt ");
+}
+
+/* The guest was not stopped yet. */
+static void answers_to_the_first_question(void **state)
+{
+	static const struct {
+		const char *answer;
+		int result;
+		const char *text;
+	} cases[] = {
+		{ PEER_FAILED, -EREMOTEIO, "the destination failed: full" },
+		{ PEER_READY, -EPROTO, "says 0x5254 where 0x2 is due" },
+		{ "16:2", -ENODATA, "ended" },
+		{ "", -ENODATA, "ended" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		source_sends();
+		scripted_peer_say(&peer, cases[i].answer);
+		scripted_peer_hang_up(&peer);
+		assert_int_equal(rs_migrate_wait(peer.state), cases[i].result);
+		check_journal_end("active pass1 pass2 failed ");
+		check_error(cases[i].text);
+	}
 }
 
 static void answers_to_the_source(void **state)
@@ -415,6 +448,7 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
+		TEST(answers_to_the_first_question),
 		TEST(answers_to_the_source),
 		TEST(a_source_in_doubt_does_nothing_else),
 		TEST(a_source_resolved_by_decree),

@@ -331,7 +331,9 @@ static void no_runs(void **state)
 		scripted_peer_expect(&peer, runs ? "64:6 s:s 64:2000 64:202c 64:2000 p:66 p:66 "
 						 : "64:2 s:s 8:0 64:1022 8:0 "
 						   "64:2028 p:66 64:3028 p:66 ");
-		scripted_peer_expect(&peer, "64:10 8:7e 32:2 " PEER_END PEER_CHECK);
+		scripted_peer_expect(&peer, "64:10 8:7e 32:2 " PEER_PING);
+		scripted_peer_say(&peer, PEER_PONG);
+		scripted_peer_expect(&peer, PEER_END PEER_CHECK);
 		scripted_peer_say(&peer, PEER_READY);
 		scripted_peer_expect(&peer, PEER_COMMIT);
 		scripted_peer_say(&peer, PEER_RUNNING);
