@@ -46,7 +46,8 @@ RS_API int rs_state_create(const struct rs_state_config *config, struct rs_state
 /**
  * rs_state_destroy() - free a state and all its regions.
  * @state: may be NULL. No call on it may be running or come later; a migration that
- *	was started with rs_migrate_start_out() or _in() is cancelled and waited for.
+ *	was started is cancelled and waited for; if the guest is just changing hands it is given a
+ *	second to end by itself, and ends in doubt otherwise.
  *
  * The guest memory itself is the embedder's and is not touched.
  */

@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 #include "api/background.h"
 
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
+
+/* For the end of a migration whose state is destroyed while the guest changes hands. */
+#define LAST_WORD_MS 1000
 
 struct rs_background {
 	/* immutable */
@@ -42,11 +46,21 @@ int rs_background_init(struct rs_state *state)
 	return 0;
 }
 
+/* Until the thread is done, but not for long. */
+static void wait_a_moment(const struct rs_background *background)
+{
+	struct pollfd ended = { .fd = background->event_fd, .events = POLLIN };
+
+	(void)poll(&ended, 1, LAST_WORD_MS);
+}
+
 void rs_background_fini(struct rs_state *state)
 {
 	if (state->background->started) {
-		/* Too late for a cancel it may still wait for its peer: then it ends in doubt. */
-		rs_migrate_cancel(state);
+		/* Too late for a cancel it is about to say its last word, which is not to be lost; or
+		 * it still waits for its peer's: then it ends in doubt. */
+		if (rs_migrate_cancel(state) != 0)
+			wait_a_moment(state->background);
 		pthread_mutex_lock(&state->lock);
 		rs_session_wake_locked(state);
 		pthread_mutex_unlock(&state->lock);

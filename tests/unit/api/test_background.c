@@ -331,6 +331,35 @@ static void destroyed_while_it_runs(void **state)
 	}
 }
 
+static void *destroy(void *argument)
+{
+	rs_state_destroy(argument);
+	return NULL;
+}
+
+/* The guest has just begun to run, and its VMM ends: nobody has said yet that it ran. */
+static void destroy_meanwhile(struct journal_vm *vm, const char *word)
+{
+	if (strcmp(word, "resume") != 0)
+		return;
+	assert_int_equal(pthread_create(vm->hook_opaque, NULL, destroy, vm->state), 0);
+	usleep(50000);
+}
+
+static void destroyed_at_the_hand_over(void **state)
+{
+	pthread_t thread;
+
+	(void)state;
+	ends.destination.vm.hook = destroy_meanwhile;
+	ends.destination.vm.hook_opaque = &thread;
+	assert_int_equal(start_in(&ends.destination), 0);
+	assert_int_equal(start_out(&ends.source), 0);
+	assert_int_equal(rs_migrate_wait(ends.source.state), 0);
+	pthread_join(thread, NULL);
+	ends.destination.state = NULL;
+}
+
 struct pair {
 	struct two_ends ends;
 	pthread_t thread;
@@ -425,6 +454,7 @@ int main(void)
 		TEST(it_cannot_wait_for_itself),
 		TEST(the_thread_takes_no_signal),
 		TEST(destroyed_while_it_runs),
+		TEST(destroyed_at_the_hand_over),
 		TEST(several_at_once),
 		TEST(a_region_is_removed_meanwhile),
 		TEST(a_region_is_removed_in_mid_ram),
