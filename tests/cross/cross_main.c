@@ -6,6 +6,7 @@
 #include "base/bitmap.h"
 #include "base/bytes.h"
 #include "base/checked.h"
+#include "codec/xbzrle.h"
 #include "codec/zero_page.h"
 
 #include <stdio.h>
@@ -101,6 +102,34 @@ static int zero_pages(void)
 	return 0;
 }
 
+/* Every byte of a word by itself, and a delta as it is on the wire. */
+static int xbzrle(void)
+{
+	static const uint8_t known[] = { 5, 1, 1, 94, 3, 1, 1, 1, 0x98, 0x1f, 1, 1 };
+	static uint8_t old[4096], new[4096], delta[4096];
+	size_t count;
+	const struct rs_xbzrle_version *versions = rs_xbzrle_versions(&count);
+
+	for (size_t v = 0; v < count; v++) {
+		for (size_t at = 0; at < 300; at++) {
+			memset(old, 7, sizeof(old));
+			memcpy(new, old, sizeof(old));
+			new[at] = 0x87;
+			int length = versions[v].encode(old, new, 4096, delta, 4096);
+
+			CHECK(length == (at < 128 ? 3 : 4) && delta[length - 1] == 0x87);
+			CHECK(rs_xbzrle_decode(old, 4096, delta, (size_t)length) == 0);
+			CHECK(memcmp(old, new, 4096) == 0);
+		}
+		memset(old, 0, sizeof(old));
+		memset(new, 0, sizeof(new));
+		new[5] = new[100] = new[101] = new[102] = new[4095] = 1;
+		CHECK(versions[v].encode(old, new, 4096, delta, 4096) == (int)sizeof(known));
+		CHECK(memcmp(delta, known, sizeof(known)) == 0);
+	}
+	return 0;
+}
+
 static const struct {
 	const char *name;
 	int (*test)(void);
@@ -109,6 +138,7 @@ static const struct {
 	{ "checked arithmetic", checked_arithmetic },
 	{ "bitmaps", bitmaps },
 	{ "zero pages", zero_pages },
+	{ "xbzrle", xbzrle },
 };
 
 int main(void)

@@ -235,6 +235,21 @@ def return_path_seeds():
     yield "failed-and-runs", u8(2) + accept + message(RUNNING)
 
 
+def xbzrle_seeds():
+    for option in 0, 2, 4:
+        yield f"same-{option}", u8(option)
+        yield f"one-{option}", u8(option) + bytes([5, 1, 9])
+        yield f"two-{option}", u8(option) + bytes([0, 2, 9, 9, 0x85, 1, 1, 9])
+        yield f"long-{option}", u8(option) + bytes([0, 0x80, 1]) + bytes(128)
+        yield f"beyond-{option}", u8(option) + bytes([0xff, 7, 2, 9, 9])
+        pages = u8(option | 1) + b"\xff\xff"
+        yield f"equal-{option}", pages
+        yield f"scattered-{option}", pages + bytes([40, 1]) * 100
+        yield f"runs-{option}", pages + bytes([3, 0xc1]) * 9
+        yield f"alternating-{option}", pages + bytes([1, 7]) * 500
+        yield f"limited-{option}", u8(option | 1) + b"\x10\x00" + bytes([40, 1]) * 9
+
+
 def program_seeds():
     """Streams as outer_seeds() has them, with other options; device state is described here."""
     text = b'{"page_size": 4096, "devices": []}'
@@ -289,7 +304,8 @@ def address_seeds():
 def main():
     for target, seeds in (("outer", outer_seeds()), ("ram_body", ram_seeds()),
                           ("record", record_seeds()), ("return_path", return_path_seeds()),
-                          ("frame", frame_seeds()), ("programs", program_seeds()), ("address", address_seeds())):
+                          ("frame", frame_seeds()), ("programs", program_seeds()),
+                          ("xbzrle", xbzrle_seeds()), ("address", address_seeds())):
         directory = os.path.join(sys.argv[1], target)
         os.makedirs(directory, exist_ok=True)
         for title, data in seeds:
