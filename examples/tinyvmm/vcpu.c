@@ -64,7 +64,7 @@ static int crash(struct vcpu *vcpu, const char *what, uint64_t detail)
 	fprintf(stderr, "tinyvmm: vcpu %u: %s %#llx, at %#llx\n", vcpu->number, what,
 		(unsigned long long)detail, (unsigned long long)regs.rip);
 	pthread_mutex_lock(&vcpu->vm->lock);
-	vcpu->vm->held = vcpu->vm->parked = true;
+	vcpu->vm->crashed = vcpu->vm->parked = true;
 	pthread_mutex_unlock(&vcpu->vm->lock);
 	vm_end(vcpu->vm, EXIT_CRASHED);
 	return -EIO;

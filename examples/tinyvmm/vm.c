@@ -232,7 +232,7 @@ enum guest vm_guest(struct vm *vm)
 		guest = GUEST_NONE;
 	else if (vm->stopped)
 		guest = GUEST_STOPPED;
-	else if (vm->held)
+	else if (vm->held || vm->crashed)
 		guest = GUEST_HELD;
 	pthread_mutex_unlock(&vm->lock);
 	return guest;

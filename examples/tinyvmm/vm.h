@@ -37,7 +37,7 @@ struct vm_config {
 enum guest {
 	GUEST_NONE,
 	GUEST_STOPPED, /* by the user */
-	GUEST_HELD,    /* by a migration */
+	GUEST_HELD,    /* by a migration, or because it crashed */
 	GUEST_RUNNING,
 };
 
