@@ -6,12 +6,6 @@
 
 #include <string.h>
 
-static int flush(struct rs_migration *migration)
-{
-	rs_stream_flush(migration->stream);
-	return rs_migration_fail_stream(migration);
-}
-
 static int put_text(struct rs_migration *migration, enum rs_return_message message,
 		    const char *text)
 {
@@ -19,7 +13,7 @@ static int put_text(struct rs_migration *migration, enum rs_return_message messa
 
 	rs_outer_put_return(migration->stream, message, text,
 			    bytes < RS_RETURN_MAX_BYTES ? bytes : RS_RETURN_MAX_BYTES);
-	return flush(migration);
+	return rs_migration_flush(migration);
 }
 
 /* ---- source -------------------------------------------------------------------------------- */
@@ -29,7 +23,7 @@ int rs_handover_out(struct rs_migration *migration)
 	struct rs_message message = { 0 };
 
 	rs_outer_put_command(migration->stream, RS_COMMAND_CHECK, NULL, 0);
-	int result = flush(migration);
+	int result = rs_migration_flush(migration);
 
 	if (result == 0)
 		result = rs_outer_get_answer(migration, RS_RETURN_READY, &message);
@@ -42,7 +36,7 @@ int rs_handover_out(struct rs_migration *migration)
 	 */
 	rs_outer_put_command(migration->stream, RS_COMMAND_COMMIT, NULL, 0);
 	message.type = 0;
-	result = flush(migration);
+	result = rs_migration_flush(migration);
 	if (result == 0)
 		result = rs_outer_get_answer(migration, RS_RETURN_RUNNING, &message);
 	if (result != 0)
@@ -96,7 +90,7 @@ static int run_here(struct rs_migration *migration)
 int rs_handover_in(struct rs_migration *migration)
 {
 	rs_outer_put_return(migration->stream, RS_RETURN_READY, NULL, 0);
-	if (flush(migration) != 0 || get_commit(migration) != 0)
+	if (rs_migration_flush(migration) != 0 || get_commit(migration) != 0)
 		return RS_ERROR_IN_DOUBT;
 	return run_here(migration);
 }
@@ -116,7 +110,7 @@ static int resume_by_decree(struct rs_migration *migration)
 	migration->vm_stopped = true;
 	int result = rs_migration_resume_vm(migration);
 
-	if (result < 0 && rs_session_code(state) == 0)
+	if (result < 0)
 		rs_session_fail(state, result, "the VMM failed to resume the guest");
 	rs_session_detach(state);
 	rs_error_get(state, RS_ERROR_OF_MIGRATION, &failure);
@@ -162,7 +156,7 @@ int rs_handover_reconnect_out(struct rs_migration *migration)
 	payload[RS_SESSION_BYTES] = in_doubt ? RS_CLAIM_COMMITTED : RS_CLAIM_ABORTED;
 	rs_handshake_put_header(migration, RS_NATIVE_MACHINE);
 	rs_outer_put_command(migration->stream, RS_COMMAND_RESOLVE, payload, sizeof(payload));
-	int result = flush(migration);
+	int result = rs_migration_flush(migration);
 
 	if (result == 0)
 		result = get_verdict(migration);
@@ -218,5 +212,5 @@ int rs_handover_reconnect_in(struct rs_migration *migration)
 	if (rs_migrate_status(state) != RS_STATUS_COMPLETED)
 		return put_text(migration, RS_RETURN_FAILED, "the guest was discarded here");
 	rs_outer_put_return(migration->stream, RS_RETURN_RUNNING, NULL, 0);
-	return flush(migration);
+	return rs_migration_flush(migration);
 }

@@ -146,8 +146,7 @@ static int offer(struct rs_migration *migration)
 			     rs_features_write(list, features));
 	if (!migration->two_way)
 		return rs_migration_fail_stream(migration);
-	rs_stream_flush(migration->stream);
-	int result = rs_migration_fail_stream(migration);
+	int result = rs_migration_flush(migration);
 
 	return result != 0 ? result : get_accept(migration);
 }
@@ -217,8 +216,7 @@ static int get_offer(struct rs_migration *migration)
 				       "here");
 	rs_outer_put_return(migration->stream, RS_RETURN_ACCEPT, list,
 			    rs_features_write(list, features));
-	rs_stream_flush(migration->stream);
-	return rs_migration_fail_stream(migration);
+	return rs_migration_flush(migration);
 }
 
 int rs_handshake_in(struct rs_migration *migration)

@@ -198,6 +198,12 @@ int rs_migration_fail_stream(struct rs_migration *migration)
 	return rs_session_check_stream(migration->state, migration->stream);
 }
 
+int rs_migration_flush(struct rs_migration *migration)
+{
+	rs_stream_flush(migration->stream);
+	return rs_migration_fail_stream(migration);
+}
+
 int rs_migration_take_over(struct rs_migration *migration)
 {
 	struct rs_state *state = migration->state;

@@ -67,6 +67,9 @@ bool rs_migration_commit(struct rs_migration *migration);
 /* As the session's failures: the first wins. */
 int rs_migration_fail_stream(struct rs_migration *migration);
 
+/* Hand everything to the transport. 0 or the session's error. */
+int rs_migration_flush(struct rs_migration *migration);
+
 /* Resume the guest if this migration stopped it. What the callback returned. */
 int rs_migration_resume_vm(struct rs_migration *migration);
 

@@ -153,8 +153,7 @@ static int let_arrive(struct outgoing *out)
 	if (!out->migration->native || !out->migration->two_way)
 		return 0;
 	rs_outer_put_command(out->stream, RS_COMMAND_PING, number, sizeof(number));
-	rs_stream_flush(out->stream);
-	int result = rs_migration_fail_stream(out->migration);
+	int result = rs_migration_flush(out->migration);
 
 	return result != 0 ? result : rs_outer_get_answer(out->migration, RS_RETURN_PONG, &message);
 }
@@ -177,12 +176,6 @@ static int stop_vm(struct outgoing *out)
 			  : rs_session_code(out->state);
 }
 
-static int flush(struct outgoing *out)
-{
-	rs_stream_flush(out->stream);
-	return rs_migration_fail_stream(out->migration);
-}
-
 /* For whoever looks at the stream; a reader has what it needs without it. */
 static void put_description(struct outgoing *out, const char *description)
 {
@@ -202,14 +195,14 @@ static void put_description(struct outgoing *out, const char *description)
  */
 static int finish_one_way(struct outgoing *out, const char *description)
 {
-	int result = flush(out);
+	int result = rs_migration_flush(out->migration);
 
 	if (result != 0)
 		return result;
 	if (!rs_migration_commit(out->migration))
 		return rs_session_code(out->state);
 	rs_stream_put_u8(out->stream, RS_OUTER_EOF);
-	result = flush(out);
+	result = rs_migration_flush(out->migration);
 	if (result == 0)
 		put_description(out, description);
 	return result;
