@@ -143,23 +143,19 @@ static int close_stream(struct rs_state *state, struct rs_opening *opening, int 
 /* The thread of a started migration. */
 static int run_started(struct rs_state *state, struct rs_opening *opening)
 {
-	bool ours = rs_opening_is_ours(opening);
-
+	if (!rs_opening_is_ours(opening))
+		return run(state, opening->stream);
 	rs_migration_tell_begin(state->migration);
 	int result = rs_opening_open(opening, state);
 
-	if (ours) {
-		/* To wait for a peer is no part of the migration's time. */
-		rs_counters_begin(&state->counters);
-		rs_session_heed_regions(state);
-	}
+	/* To wait for a peer is no part of the migration's time. */
+	rs_counters_begin(&state->counters);
+	rs_session_heed_regions(state);
 	if (result == 0)
 		result = run_over(state, opening->stream);
 	else
 		rs_counters_end(&state->counters, 0);
-	if (ours)
-		result = close_stream(state, opening, result);
-	return end(state, result);
+	return end(state, close_stream(state, opening, result));
 }
 
 static int start(struct rs_state *state, const struct rs_opening *opening,

@@ -24,8 +24,6 @@ int rs_opening_open(struct rs_opening *opening, struct rs_state *state)
 {
 	struct rs_error error = { 0 };
 
-	if (!rs_opening_is_ours(opening))
-		return 0;
 	int wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 
 	if (wake_fd < 0)

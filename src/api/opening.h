@@ -15,7 +15,7 @@ struct rs_opening {
 /* Does the library open the stream, and close it again? */
 bool rs_opening_is_ours(const struct rs_opening *opening);
 
-/* Open it, unless it is there. 0 or the session's error: the session's failure ends the wait. */
+/* Open one that is ours. 0 or the session's error: the session's failure ends the wait. */
 int rs_opening_open(struct rs_opening *opening, struct rs_state *state);
 
 /* Close all that is ours. As rs_stream_close(). */
