@@ -17,6 +17,13 @@ int fail(struct rs_error *error, int code, const char *format, ...)
 	return code;
 }
 
+int fail_call(struct rs_state *state, int code, struct rs_error *error)
+{
+	if (code)
+		rs_error_get(state, RS_ERROR_OF_CALL, error);
+	return code;
+}
+
 int fail_migration(struct rs_state *state, int code, const struct rs_error *error)
 {
 	if (code && error->code)

@@ -16,9 +16,7 @@
 #define PATIENCE_S 5
 
 struct request {
-	struct vm *vm;
-	struct migration *migration;
-	bool *quit;
+	struct control *control;
 	char **argument;
 	FILE *answer;
 	struct rs_error *error;
@@ -32,30 +30,29 @@ struct command {
 
 static int run_migrate(const struct request *request)
 {
-	return migration_start_out(request->migration, request->argument[0], request->error);
+	return migration_start_out(request->control->migration, request->argument[0],
+				   request->error);
 }
 
 static int run_incoming(const struct request *request)
 {
-	return migration_start_in(request->migration, request->argument[0], request->error);
-}
-
-static int refused(const struct request *request, int ret)
-{
-	if (ret)
-		rs_error_get(request->vm->state, RS_ERROR_OF_CALL, request->error);
-	return ret;
+	return migration_start_in(request->control->migration, request->argument[0],
+				  request->error);
 }
 
 static int run_cancel(const struct request *request)
 {
-	return refused(request, rs_migrate_cancel(request->vm->state));
+	struct rs_state *state = request->control->vm->state;
+
+	return fail_call(state, rs_migrate_cancel(state), request->error);
 }
 
 static int run_set(const struct request *request)
 {
-	return refused(request, rs_param_set(request->vm->state, request->argument[0],
-					     request->argument[1]));
+	struct rs_state *state = request->control->vm->state;
+	int ret = rs_param_set(state, request->argument[0], request->argument[1]);
+
+	return fail_call(state, ret, request->error);
 }
 
 static int run_resolve(const struct request *request)
@@ -63,15 +60,17 @@ static int run_resolve(const struct request *request)
 	const char *word = request->argument[0];
 
 	if (!strcmp(word, "run"))
-		return migration_resolve(request->migration, RS_RESOLVE_RUN, request->error);
+		return migration_resolve(request->control->migration, RS_RESOLVE_RUN,
+					 request->error);
 	if (!strcmp(word, "discard"))
-		return migration_resolve(request->migration, RS_RESOLVE_DISCARD, request->error);
+		return migration_resolve(request->control->migration, RS_RESOLVE_DISCARD,
+					 request->error);
 	return fail(request->error, -EINVAL, "resolve run, or resolve discard");
 }
 
 static int set_stopped(const struct request *request, bool stopped)
 {
-	if (vm_set_stopped(request->vm, stopped))
+	if (vm_set_stopped(request->control->vm, stopped))
 		return fail(request->error, -ENOENT, "there is no guest here");
 	return 0;
 }
@@ -88,15 +87,15 @@ static int run_cont(const struct request *request)
 
 static int run_digest(const struct request *request)
 {
-	if (vm_guest(request->vm) != GUEST_STOPPED)
+	if (vm_guest(request->control->vm) != GUEST_STOPPED)
 		return fail(request->error, -EBUSY, "stop the guest first");
-	fprintf(request->answer, "digest: %016" PRIx64 "\n", vm_digest(request->vm));
+	fprintf(request->answer, "digest: %016" PRIx64 "\n", vm_digest(request->control->vm));
 	return 0;
 }
 
 static int run_quit(const struct request *request)
 {
-	*request->quit = true;
+	request->control->quit = true;
 	return 0;
 }
 
@@ -129,13 +128,13 @@ static void print_statistics(const struct rs_state *state, FILE *answer)
 
 static int run_status(const struct request *request)
 {
-	struct migration *migration = request->migration;
-	struct rs_state *state = request->vm->state;
+	struct migration *migration = request->control->migration;
+	struct rs_state *state = request->control->vm->state;
 	enum rs_status status = migration_look(migration);
 	struct rs_error reason;
 
 	rs_error_get(state, RS_ERROR_OF_MIGRATION, &reason);
-	fprintf(request->answer, "guest: %s\n", guest_words[vm_guest(request->vm)]);
+	fprintf(request->answer, "guest: %s\n", guest_words[vm_guest(request->control->vm)]);
 	fprintf(request->answer, "migration: %s\n", rs_status_name(status));
 	fprintf(request->answer, "address: %s\n", migration->address);
 	fprintf(request->answer, "reason: %s\n", reason.text);
@@ -157,9 +156,7 @@ static const struct command commands[] = {
 static int run_line(struct control *control, char *line, FILE *answer, struct rs_error *error)
 {
 	struct request request = {
-		.vm = control->vm,
-		.migration = control->migration,
-		.quit = &control->quit,
+		.control = control,
 		.answer = answer,
 		.error = error,
 	};

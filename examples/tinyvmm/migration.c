@@ -110,14 +110,6 @@ static const struct rs_vm_ops vm_ops = {
 
 /* ---- from the first to the last ------------------------------------------------------------ */
 
-/* What the library said of a call that it refused. */
-static int refused(const struct migration *migration, int ret, struct rs_error *error)
-{
-	if (ret)
-		rs_error_get(migration->vm->state, RS_ERROR_OF_CALL, error);
-	return ret;
-}
-
 static void begun(struct migration *migration, bool outgoing, const char *address)
 {
 	migration->running = true;
@@ -137,7 +129,7 @@ int migration_start_out(struct migration *migration, const char *address, struct
 	ret = rs_migrate_start_connect(state, address, CONNECT_MS, &vm_ops, migration);
 	if (!ret)
 		begun(migration, true, address);
-	return refused(migration, ret, error);
+	return fail_call(state, ret, error);
 }
 
 int migration_start_in(struct migration *migration, const char *address, struct rs_error *error)
@@ -158,7 +150,7 @@ int migration_start_in(struct migration *migration, const char *address, struct 
 	ret = rs_migrate_start_accept(state, listener, 0, &vm_ops, migration);
 	if (ret) {
 		rs_listener_close(listener);
-		return refused(migration, ret, error);
+		return fail_call(state, ret, error);
 	}
 	begun(migration, false, there);
 	fprintf(stderr, "tinyvmm: listening on %s\n", there);
@@ -192,9 +184,10 @@ enum rs_status migration_look(struct migration *migration)
 int migration_resolve(struct migration *migration, enum rs_resolution resolution,
 		      struct rs_error *error)
 {
-	int ret = rs_migrate_resolve(migration->vm->state, resolution);
+	struct rs_state *state = migration->vm->state;
+	int ret = rs_migrate_resolve(state, resolution);
 
 	if (!ret && resolution == RS_RESOLVE_DISCARD)
 		vm_give_away(migration->vm);
-	return refused(migration, ret, error);
+	return fail_call(state, ret, error);
 }
