@@ -6,22 +6,12 @@
  * Input: a byte of options, then the bytes to parse.
  */
 #include "base/bytes.h"
-#include "fuzz/check.h"
+#include "fuzz/exactly.h"
 #include "wire/feature.h"
 #include "wire/ram_record.h"
 
 #define OPTION_RUNS 0x04
 #define OPTION_ADDRESS 0x08
-
-/* Bytes of a parser's input, in memory of exactly their length. */
-static uint8_t *exactly(const uint8_t *data, size_t bytes)
-{
-	uint8_t *copy = malloc(bytes + !bytes);
-
-	CHECK(copy != NULL);
-	memcpy(copy, data, bytes);
-	return copy;
-}
 
 /* ---- records ------------------------------------------------------------------------------- */
 

@@ -7,11 +7,10 @@
  * two bytes, and bytes that the two are made of.
  */
 #include "codec/xbzrle.h"
-#include "fuzz/check.h"
+#include "fuzz/exactly.h"
 #include "support/xbzrle_model.h"
 
 #include <errno.h>
-#include <string.h>
 
 #define OPTION_PAGES 0x01
 #define OPTION_LARGE 0x02
@@ -24,19 +23,6 @@ static size_t page_bytes_of(uint8_t options)
 	if (options & OPTION_HUGE)
 		return RS_XBZRLE_MAX_PAGE_BYTES;
 	return options & OPTION_LARGE ? 4096 : 1024;
-}
-
-/* Memory of exactly that length, so that a sanitizer sees who goes beyond. */
-static uint8_t *exactly(const uint8_t *data, size_t bytes)
-{
-	uint8_t *copy = malloc(bytes + !bytes);
-
-	CHECK(copy != NULL);
-	if (data != NULL)
-		memcpy(copy, data, bytes);
-	else
-		memset(copy, 0x5a, bytes);
-	return copy;
 }
 
 static void decode(size_t page_bytes, const uint8_t *data, size_t bytes)
