@@ -64,4 +64,14 @@ static inline bool huge_pages_reserve(struct huge_pages *huge, long pages)
 	return false;
 }
 
+/* What a test program has reserved, and the teardown that sets it back. */
+static struct huge_pages huge_pages = HUGE_PAGES_NONE;
+
+static inline int huge_pages_teardown(void **state)
+{
+	(void)state;
+	huge_pages_release(&huge_pages);
+	return 0;
+}
+
 #endif

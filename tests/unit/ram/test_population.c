@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Holes of anonymous memory and of mixtures; those of files are in test_population_files.c. */
 #include "unit/ram/population_subject.h"
-#include "support/huge_pages.h"
 #include "support/missing_call.h"
 #include "track/pagemap.h"
 #include <pthread.h>

@@ -158,15 +158,6 @@ static void a_file_on_disk_loses_nothing(void **state)
 	unmap(&memory);
 }
 
-static struct huge_pages huge_pages = HUGE_PAGES_NONE;
-
-static int release_huge_pages(void **state)
-{
-	(void)state;
-	huge_pages_release(&huge_pages);
-	return 0;
-}
-
 static void hugetlb_is_never_taken_for_a_hole(void **state)
 {
 	size_t bytes = 2 * (size_t)HUGE_BYTES;
@@ -206,7 +197,7 @@ int main(void)
 		cmocka_unit_test(what_cannot_be_known_counts_as_data),
 		cmocka_unit_test(a_wrong_descriptor_does_not_hide_anonymous_holes),
 		cmocka_unit_test(a_file_on_disk_loses_nothing),
-		cmocka_unit_test_teardown(hugetlb_is_never_taken_for_a_hole, release_huge_pages),
+		cmocka_unit_test_teardown(hugetlb_is_never_taken_for_a_hole, huge_pages_teardown),
 	};
 
 	host_page = (size_t)sysconf(_SC_PAGESIZE);

@@ -329,15 +329,6 @@ static void no_write_is_lost_in_huge_pages(void **state)
 	unmap(&memory);
 }
 
-static struct huge_pages huge_pages = HUGE_PAGES_NONE;
-
-static int release_huge_pages(void **state)
-{
-	(void)state;
-	huge_pages_release(&huge_pages);
-	return 0;
-}
-
 static void hugetlb_is_logged(void **state)
 {
 	size_t bytes = 4 * (size_t)HUGE_BYTES, pages = HUGE_BYTES / host_page;
@@ -419,7 +410,7 @@ int main(void)
 		cmocka_unit_test(no_write_is_lost_under_fire),
 		cmocka_unit_test(no_write_is_lost_in_fresh_blocks),
 		cmocka_unit_test(no_write_is_lost_in_huge_pages),
-		cmocka_unit_test_teardown(hugetlb_is_logged, release_huge_pages),
+		cmocka_unit_test_teardown(hugetlb_is_logged, huge_pages_teardown),
 		cmocka_unit_test(regions_may_have_several_mappings),
 	};
 
