@@ -10,7 +10,7 @@
 #include <ramsync/observe.h>
 #include <stdbool.h>
 
-#define CENSUS_KINDS (RS_RECORD_FLUSH + 1)
+#define CENSUS_KINDS (RS_RECORD_COMPRESSED + 1)
 /* So many sections, and so many commands, are kept one by one. */
 #define CENSUS_ENTRIES_MAX 65536u
 #define CENSUS_FEATURES_MAX 64u

@@ -54,6 +54,8 @@ enum rs_observation_type {
  * @RS_RECORD_ZERO_RUN: several pages of zeros (native).
  * @RS_RECORD_PAGE_RUN: several pages with their content (native).
  * @RS_RECORD_FLUSH: MULTIFD_FLUSH.
+ * @RS_RECORD_XBZRLE: a page as what changed since it was sent before.
+ * @RS_RECORD_COMPRESSED: a page, compressed with zlib.
  */
 enum rs_record_kind {
 	RS_RECORD_EOS,
@@ -63,6 +65,8 @@ enum rs_record_kind {
 	RS_RECORD_ZERO_RUN,
 	RS_RECORD_PAGE_RUN,
 	RS_RECORD_FLUSH,
+	RS_RECORD_XBZRLE,
+	RS_RECORD_COMPRESSED,
 };
 
 /** rs_record_kind_name() - for instance "zero". Return: a static string; "unknown" for no kind. */

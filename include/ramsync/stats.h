@@ -45,6 +45,15 @@ RS_BEGIN_DECLS
  *	and from @guest_stall_ns.
  * @guest_stall_ns: ours, source: how long vCPUs had to wait for a dirty log, all of them together:
  *	those whose ring was full, in rs_kvm_ring_full(), and what rs_dirty_report_stall() said.
+ * @xbzrle_cache_size: source: bytes of the cache of pages that were sent; 0 without XBZRLE.
+ * @xbzrle_bytes: of XBZRLE records, without the first 8 of each; an overflow counts as a page.
+ * @xbzrle_pages: source: pages that were found in the cache, whatever came of them. Destination: pages
+ *	that came as deltas.
+ * @xbzrle_cache_miss: source: pages that were not in the cache.
+ * @xbzrle_cache_miss_rate: source: their share of the pages handled in the last period of at least
+ *	one second, 0 to 1.
+ * @xbzrle_encoding_rate: source: of the last period in which pages were found, their bytes over those that were sent for them; 0 if none were.
+ * @xbzrle_overflow: source: pages that were found, but had changed so much that they went in full.
  */
 struct rs_stats {
 	size_t size;
@@ -74,6 +83,13 @@ struct rs_stats {
 	uint64_t resume_ns;
 	uint64_t dirty_log_ns;
 	uint64_t guest_stall_ns;
+	uint64_t xbzrle_cache_size;
+	uint64_t xbzrle_bytes;
+	uint64_t xbzrle_pages;
+	uint64_t xbzrle_cache_miss;
+	double xbzrle_cache_miss_rate;
+	double xbzrle_encoding_rate;
+	uint64_t xbzrle_overflow;
 };
 
 /**

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "api/background.h"
+#include "base/thread.h"
 
 #include <poll.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -79,19 +79,6 @@ static void *background_main(void *argument)
 	return NULL;
 }
 
-/* Our threads take no signal: they are the embedder's. */
-static int create_without_signals(pthread_t *thread, struct rs_background *background)
-{
-	sigset_t all, before;
-
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	int error = pthread_create(thread, NULL, background_main, background);
-
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	return -error;
-}
-
 bool rs_background_is_busy(struct rs_state *state)
 {
 	pthread_mutex_lock(&state->lock);
@@ -115,7 +102,7 @@ int rs_background_start(struct rs_state *state, const struct rs_opening *opening
 		background->opening = *opening;
 		background->opening.address = address;
 		background->work = work;
-		result = create_without_signals(&background->thread, background);
+		result = rs_thread_create(&background->thread, background_main, background);
 		background->started = result == 0;
 		background->address = background->started ? address : NULL;
 	}

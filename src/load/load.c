@@ -52,6 +52,30 @@ static int same_region(struct rs_load *load, const struct rs_record *record)
 	return rs_session_code(state);
 }
 
+static int refuse_pages(struct rs_load *load, const struct rs_record *record, const char *why)
+{
+	return rs_session_fail(load->state, -EINVAL, "region %s, offset 0x%llx: %s",
+			       load->last->name, (unsigned long long)record->address, why);
+}
+
+/* What may only be damage, though QEMU takes it. */
+static int check_damage(struct rs_load *load, const struct rs_record *record)
+{
+	const struct rs_region *region = load->last;
+	uint64_t page = record->address >> load->state->page_shift;
+
+	if (load->lax)
+		return 0;
+	if (record->kind == RS_RECORD_ZERO && record->fill != 0)
+		return rs_session_fail(load->state, -EINVAL,
+				       "region %s, offset 0x%llx: a zero page with the fill 0x%02x",
+				       region->name, (unsigned long long)record->address,
+				       record->fill);
+	if (record->kind == RS_RECORD_XBZRLE && !rs_bitmap_test(&region->received, page))
+		return refuse_pages(load, record, "an XBZRLE delta to a page that never came");
+	return 0;
+}
+
 /* Have load->last pinned, and the record's pages inside it. */
 static int locate(struct rs_load *load, const struct rs_record *record)
 {
@@ -63,14 +87,9 @@ static int locate(struct rs_load *load, const struct rs_record *record)
 	const struct rs_region *region = load->last;
 
 	if (rs_region_has(region, RS_REGION_IGNORED))
-		return rs_session_fail(state, -EINVAL,
-				       "region %s, offset 0x%llx: a page of an ignored region",
-				       region->name, (unsigned long long)record->address);
+		return refuse_pages(load, record, "a page of an ignored region");
 	if (region->received.words == NULL)
-		return rs_session_fail(state, -EINVAL,
-				       "region %s, offset 0x%llx: a page of a region that was not "
-				       "listed",
-				       region->name, (unsigned long long)record->address);
+		return refuse_pages(load, record, "a page of a region that was not listed");
 	if (!rs_range_inside(record->address, record->bytes, rs_region_used_bytes(region)))
 		return rs_session_fail(state, -EINVAL,
 				       "region %s, offset 0x%llx: %llu bytes there lie outside its "
@@ -78,12 +97,7 @@ static int locate(struct rs_load *load, const struct rs_record *record)
 				       region->name, (unsigned long long)record->address,
 				       (unsigned long long)record->bytes,
 				       (unsigned long long)rs_region_used_bytes(region));
-	if (record->kind == RS_RECORD_ZERO && record->fill != 0 && !load->lax)
-		return rs_session_fail(state, -EINVAL,
-				       "region %s, offset 0x%llx: a zero page with the fill 0x%02x",
-				       region->name, (unsigned long long)record->address,
-				       record->fill);
-	return 0;
+	return check_damage(load, record);
 }
 
 /* ---- records ------------------------------------------------------------------------------- */
@@ -111,24 +125,60 @@ static void observe(struct rs_load *load, const struct rs_record *record, uint64
 	load->ops.observe(load->opaque, &seen);
 }
 
-static void place(struct rs_load *load, struct rs_stream *stream, const struct rs_record *record)
+static void place_content(struct rs_load *load, struct rs_stream *stream,
+			  const struct rs_record *record, uint64_t first, uint64_t count)
 {
 	struct rs_counters *counters = &load->state->counters;
-	uint64_t first = record->address >> load->state->page_shift;
-	uint64_t count = record->bytes >> load->state->page_shift;
 
-	rs_bitmap_set_range(&load->last->received, first, count);
-	if (rs_record_has_content(record)) {
-		rs_place_content(load, stream, load->last, first, count);
-		rs_counter_add(counters->normal, count);
-		rs_counter_add(counters->transferred, record->bytes);
-		return;
-	}
+	rs_place_content(load, stream, load->last, first, count);
+	rs_counter_add(counters->normal, count);
+	rs_counter_add(counters->transferred, record->bytes);
+}
+
+static void place_zero(struct rs_load *load, const struct rs_record *record, uint64_t first,
+		       uint64_t count)
+{
 	if (record->fill != 0)
 		rs_place_fill(load->last, first, record->fill);
 	else
 		rs_place_zero(load, load->last, first, count);
-	rs_counter_add(counters->duplicate, count);
+	rs_counter_add(load->state->counters.duplicate, count);
+}
+
+static void place_delta(struct rs_load *load, struct rs_stream *stream,
+			const struct rs_record *record, uint64_t page)
+{
+	struct rs_counters *counters = &load->state->counters;
+	size_t bytes = (size_t)record->content;
+	const uint8_t *delta = NULL;
+
+	if (rs_peek_content(load, stream, bytes, &delta) != 0)
+		return;
+	if (rs_place_delta(load->last, page, delta, bytes) != 0)
+		refuse_pages(load, record, "a malformed XBZRLE delta");
+	rs_stream_skip(stream, bytes);
+	rs_counter_add(counters->xbzrle_pages, 1);
+	rs_counter_add(counters->xbzrle_bytes, bytes);
+	rs_counter_add(counters->transferred, bytes);
+}
+
+static void place(struct rs_load *load, struct rs_stream *stream, const struct rs_record *record)
+{
+	uint64_t first = record->address >> load->state->page_shift;
+	uint64_t count = record->bytes >> load->state->page_shift;
+
+	rs_bitmap_set_range(&load->last->received, first, count);
+	switch (record->kind) {
+	case RS_RECORD_PAGE:
+	case RS_RECORD_PAGE_RUN:
+		place_content(load, stream, record, first, count);
+		break;
+	case RS_RECORD_XBZRLE:
+		place_delta(load, stream, record, first);
+		break;
+	default:
+		place_zero(load, record, first, count);
+	}
 }
 
 static int load_pages(struct rs_load *load, struct rs_stream *stream,
@@ -139,11 +189,11 @@ static int load_pages(struct rs_load *load, struct rs_stream *stream,
 
 	if (result != 0)
 		return result;
-	observe(load, record,
-		(uint64_t)header_bytes + (rs_record_has_content(record) ? record->bytes : 0),
-		load->last->name);
+	observe(load, record, (uint64_t)header_bytes + record->content, load->last->name);
 	rs_stream_skip(stream, (uint64_t)header_bytes);
 	rs_counter_add(state->counters.transferred, (uint64_t)header_bytes);
+	if (record->kind == RS_RECORD_XBZRLE)
+		rs_counter_add(state->counters.xbzrle_bytes, (uint64_t)header_bytes - 8);
 	place(load, stream, record);
 	return rs_session_check_stream(state, stream);
 }

@@ -2,6 +2,7 @@
 #include "load/page_placer.h"
 
 #include "base/checked.h"
+#include "codec/xbzrle.h"
 #include "codec/zero_page.h"
 #include "transport/stream.h"
 
@@ -19,6 +20,15 @@ void rs_place_content(struct rs_load *load, struct rs_stream *stream, struct rs_
 	rs_bitmap_set_range(&region->written, first, count);
 	rs_stream_read_into(stream, region->place + (first << state->page_shift),
 			    count << state->page_shift, NULL);
+}
+
+int rs_place_delta(struct rs_region *region, uint64_t page, const uint8_t *delta, size_t bytes)
+{
+	const struct rs_state *state = region->state;
+
+	rs_bitmap_set_range(&region->written, page, 1);
+	return rs_xbzrle_decode(region->place + (page << state->page_shift), state->page_bytes,
+				delta, bytes);
 }
 
 void rs_place_fill(struct rs_region *region, uint64_t page, uint8_t fill)

@@ -9,6 +9,12 @@
 void rs_place_content(struct rs_load *load, struct rs_stream *stream, struct rs_region *region,
 		      uint64_t first, uint64_t count);
 
+/*
+ * Change a page as a delta says. 0, or -EINVAL if it is malformed: then the page is part old and
+ * part new.
+ */
+int rs_place_delta(struct rs_region *region, uint64_t page, const uint8_t *delta, size_t bytes);
+
 /* Fill one page with a byte. */
 void rs_place_fill(struct rs_region *region, uint64_t page, uint8_t fill);
 

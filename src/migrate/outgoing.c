@@ -74,7 +74,7 @@ static void look_at_window(struct outgoing *out)
 	struct rs_counters *counters = &out->state->counters;
 
 	if (!rs_window_look(&out->window, rs_clock_ns(), rs_stream_bytes_written(out->stream),
-			    rs_counters_pages(counters)))
+			    rs_counter_get(counters->handled)))
 		return;
 	rs_counter_set(counters->bits_per_second, out->window.bytes_per_second * 8);
 	rs_counter_set(counters->pages_per_second, out->window.pages_per_second);

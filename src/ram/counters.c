@@ -38,6 +38,13 @@ static const struct rs_stat_info stat_table[] = {
 	STAT(resume_ns, "resume-ns", "ns", 0),
 	STAT(dirty_log_ns, "dirty-log-ns", "ns", 0),
 	STAT(guest_stall_ns, "guest-stall-ns", "ns", 0),
+	STAT(xbzrle_cache_size, "xbzrle-cache.cache-size", "bytes", 0),
+	STAT(xbzrle_bytes, "xbzrle-cache.bytes", "bytes", 0),
+	STAT(xbzrle_pages, "xbzrle-cache.pages", "pages", 0),
+	STAT(xbzrle_cache_miss, "xbzrle-cache.cache-miss", "pages", 0),
+	STAT(xbzrle_cache_miss_rate, "xbzrle-cache.cache-miss-rate", "", 1),
+	STAT(xbzrle_encoding_rate, "xbzrle-cache.encoding-rate", "", 1),
+	STAT(xbzrle_overflow, "xbzrle-cache.overflow", "pages", 0),
 };
 
 const struct rs_stat_info *rs_stat_next(const struct rs_stat_info *previous)
@@ -84,6 +91,11 @@ static uint64_t span_ns(uint64_t from, uint64_t to)
 	return to > from ? to - from : 0;
 }
 
+static double millionths(const _Atomic uint64_t *counter)
+{
+	return (double)atomic_load_explicit(counter, memory_order_relaxed) / 1e6;
+}
+
 void rs_counters_read(const struct rs_counters *counters, uint32_t page_bytes, uint64_t dirty_pages,
 		      struct rs_stats *stats)
 {
@@ -117,4 +129,11 @@ void rs_counters_read(const struct rs_counters *counters, uint32_t page_bytes, u
 	stats->resume_ns = rs_counter_get(counters->resume_ns);
 	stats->dirty_log_ns = rs_counter_get(counters->dirty_log_ns);
 	stats->guest_stall_ns = rs_counter_get(counters->guest_stall_ns);
+	stats->xbzrle_cache_size = rs_counter_get(counters->xbzrle_cache_size);
+	stats->xbzrle_bytes = rs_counter_get(counters->xbzrle_bytes);
+	stats->xbzrle_pages = rs_counter_get(counters->xbzrle_pages);
+	stats->xbzrle_cache_miss = rs_counter_get(counters->xbzrle_cache_miss);
+	stats->xbzrle_cache_miss_rate = millionths(&counters->xbzrle_cache_miss_rate);
+	stats->xbzrle_encoding_rate = millionths(&counters->xbzrle_encoding_rate);
+	stats->xbzrle_overflow = rs_counter_get(counters->xbzrle_overflow);
 }

@@ -16,6 +16,14 @@ struct rs_counters {
 	_Atomic uint64_t duplicate;
 	_Atomic uint64_t normal;
 	_Atomic uint64_t zero_run_pages;
+	_Atomic uint64_t handled; /* source: pages of every kind, also those that had not changed */
+	_Atomic uint64_t xbzrle_cache_size;
+	_Atomic uint64_t xbzrle_bytes;
+	_Atomic uint64_t xbzrle_pages;
+	_Atomic uint64_t xbzrle_cache_miss;
+	_Atomic uint64_t xbzrle_cache_miss_rate; /* this and the next in millionths */
+	_Atomic uint64_t xbzrle_encoding_rate;
+	_Atomic uint64_t xbzrle_overflow;
 	_Atomic uint64_t dirty_sync_count;
 	_Atomic uint64_t dirty_pages_rate;
 	_Atomic uint64_t wire_bytes;
@@ -48,12 +56,6 @@ void rs_counters_reset(struct rs_counters *counters);
 
 /* A migration begins now, with all counters at zero. */
 void rs_counters_begin(struct rs_counters *counters);
-
-/* Pages of any kind that were sent or received so far. */
-static inline uint64_t rs_counters_pages(const struct rs_counters *counters)
-{
-	return rs_counter_get(counters->duplicate) + rs_counter_get(counters->normal);
-}
 
 /* A migration ends now, after so many bytes in all: the rate becomes that of the whole. */
 void rs_counters_end(struct rs_counters *counters, uint64_t wire_bytes);

@@ -47,8 +47,10 @@ static const struct rs_param_info param_table[RS_PARAM_COUNT] = {
 				      "(8.1 and later) that it may switch over." },
 	[RS_PARAM_LAX] = { "lax", RS_PARAM_BOOL, "", 0, 1, "off", 0,
 			   "Destination: accept streams of QEMU's form that QEMU accepts, though "
-			   "they may be damaged: pages that never came, zero pages with a fill "
-			   "byte, RAM that does not end or goes on behind its end, device state "
+			   "they may be damaged: pages that never came, changes to such pages, "
+			   "zero "
+			   "pages with a fill byte, RAM that does not end or goes on behind its "
+			   "end, device state "
 			   "without a description, recordings of a source that waits for "
 			   "answers." },
 };

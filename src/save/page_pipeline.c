@@ -147,6 +147,7 @@ int rs_pipeline_send(struct rs_save *save, const struct rs_page_run *run)
 		page = send_populated(save, run->region, run->first, end);
 	else
 		page = send_sparse(save, run, population);
+	rs_counter_add(save->state->counters.handled, page - run->first);
 	if (page == end)
 		return 0;
 	rs_page_cursor_put_back(&save->cursor, page, end - page);

@@ -3,6 +3,7 @@
 
 #include "base/bytes.h"
 #include "base/checked.h"
+#include "codec/xbzrle.h"
 #include "wire/reader.h"
 
 static int take_name(struct rs_reader *reader, const char **name, uint8_t *name_bytes,
@@ -26,10 +27,14 @@ static int refuse_word(uint64_t word, unsigned flags, struct rs_error *error)
 	switch (flags) {
 	case RS_FLAG_XBZRLE:
 		return rs_error_setf(error, -EOPNOTSUPP,
-				     "record 0x%llx: XBZRLE pages are not supported", shown);
+				     "record 0x%llx: an XBZRLE page, which may have at most %u "
+				     "bytes",
+				     shown, RS_XBZRLE_MAX_PAGE_BYTES);
 	case RS_FLAG_COMPRESS_PAGE:
 		return rs_error_setf(error, -EOPNOTSUPP,
-				     "record 0x%llx: compressed pages are not supported", shown);
+				     "record 0x%llx: a compressed page, but the parameter compress "
+				     "is off",
+				     shown);
 	case RS_FLAG_HOOK:
 		return rs_error_setf(error, -EOPNOTSUPP,
 				     "record 0x%llx: RDMA hooks are not supported", shown);
@@ -40,26 +45,100 @@ static int refuse_word(uint64_t word, unsigned flags, struct rs_error *error)
 	}
 }
 
-static int kind_of(uint64_t word, unsigned flags, bool runs, struct rs_error *error)
+static int kind_of(uint64_t word, unsigned flags, const struct rs_record_rules *rules,
+		   struct rs_error *error)
 {
+	bool legal = true;
+	int kind;
+
 	switch (flags) {
 	case RS_FLAG_EOS:
-		return RS_RECORD_EOS;
+		kind = RS_RECORD_EOS;
+		break;
 	case RS_FLAG_MEM_SIZE:
-		return RS_RECORD_BLOCK_LIST;
+		kind = RS_RECORD_BLOCK_LIST;
+		break;
 	case RS_FLAG_ZERO:
-		return RS_RECORD_ZERO;
+		kind = RS_RECORD_ZERO;
+		break;
 	case RS_FLAG_PAGE:
-		return RS_RECORD_PAGE;
+		kind = RS_RECORD_PAGE;
+		break;
 	case RS_FLAG_MULTIFD_FLUSH:
-		return RS_RECORD_FLUSH;
+		kind = RS_RECORD_FLUSH;
+		break;
 	case RS_FLAG_ZERO | RS_FLAG_RUN:
-		return runs ? RS_RECORD_ZERO_RUN : refuse_word(word, flags, error);
+		kind = RS_RECORD_ZERO_RUN;
+		legal = rules->runs;
+		break;
 	case RS_FLAG_PAGE | RS_FLAG_RUN:
-		return runs ? RS_RECORD_PAGE_RUN : refuse_word(word, flags, error);
+		kind = RS_RECORD_PAGE_RUN;
+		legal = rules->runs;
+		break;
+	case RS_FLAG_XBZRLE:
+		kind = RS_RECORD_XBZRLE;
+		legal = rules->page_bytes <= RS_XBZRLE_MAX_PAGE_BYTES;
+		break;
+	case RS_FLAG_COMPRESS_PAGE:
+		kind = RS_RECORD_COMPRESSED;
+		legal = rules->compressed_limit != 0;
+		break;
 	default:
-		return refuse_word(word, flags, error);
+		legal = false;
 	}
+	return legal ? kind : refuse_word(word, flags, error);
+}
+
+/* What stands between a page's name and its content, which says how much content there is. */
+static void take_lengths(struct rs_reader *reader, struct rs_record *record)
+{
+	switch (record->kind) {
+	case RS_RECORD_ZERO:
+		record->fill = *rs_reader_take(reader, 1);
+		break;
+	case RS_RECORD_ZERO_RUN:
+		record->bytes = rs_get_be64(rs_reader_take(reader, 8));
+		break;
+	case RS_RECORD_PAGE_RUN:
+		record->bytes = rs_get_be64(rs_reader_take(reader, 8));
+		record->content = record->bytes;
+		break;
+	case RS_RECORD_XBZRLE:
+		record->encoding = *rs_reader_take(reader, 1);
+		record->content = rs_get_be16(rs_reader_take(reader, 2));
+		break;
+	case RS_RECORD_COMPRESSED:
+		record->content = rs_get_be32(rs_reader_take(reader, 4));
+		break;
+	default:
+		record->content = record->bytes;
+	}
+}
+
+static int check_lengths(uint64_t word, const struct rs_record *record,
+			 const struct rs_record_rules *rules, struct rs_error *error)
+{
+	unsigned long long shown = word, content = record->content;
+
+	if (record->bytes == 0 || !rs_is_aligned(record->bytes, rules->page_bytes))
+		return rs_error_setf(error, -EINVAL,
+				     "record 0x%llx: a run of %llu bytes is not whole pages", shown,
+				     (unsigned long long)record->bytes);
+	if (record->kind == RS_RECORD_XBZRLE && record->encoding != RS_XBZRLE_ENCODING)
+		return rs_error_setf(error, -EINVAL,
+				     "record 0x%llx: an XBZRLE page of the unknown encoding %u",
+				     shown, record->encoding);
+	if (record->kind == RS_RECORD_XBZRLE && content > rules->page_bytes)
+		return rs_error_setf(error, -EINVAL,
+				     "record 0x%llx: a delta of %llu bytes is longer than a page",
+				     shown, content);
+	if (record->kind == RS_RECORD_COMPRESSED &&
+	    (content == 0 || content > rules->compressed_limit))
+		return rs_error_setf(error, -EINVAL,
+				     "record 0x%llx: a compressed page of %llu bytes, where 1 to "
+				     "%u are possible",
+				     shown, content, rules->compressed_limit);
+	return 0;
 }
 
 int rs_record_parse(const uint8_t *data, size_t have, const struct rs_record_rules *rules,
@@ -72,7 +151,7 @@ int rs_record_parse(const uint8_t *data, size_t have, const struct rs_record_rul
 	if (reader.need != 0)
 		return 0;
 	unsigned flags = (unsigned)(word & (rules->page_bytes - 1));
-	int kind = kind_of(word, flags & ~(unsigned)RS_FLAG_CONTINUE, rules->runs, error);
+	int kind = kind_of(word, flags & ~(unsigned)RS_FLAG_CONTINUE, rules, error);
 
 	if (kind < 0)
 		return kind;
@@ -87,18 +166,13 @@ int rs_record_parse(const uint8_t *data, size_t have, const struct rs_record_rul
 		if (refused != 0)
 			return refused;
 	}
-	if (record->kind == RS_RECORD_ZERO)
-		record->fill = *rs_reader_take(&reader, 1);
-	if (record->kind == RS_RECORD_ZERO_RUN || record->kind == RS_RECORD_PAGE_RUN)
-		record->bytes = rs_get_be64(rs_reader_take(&reader, 8));
+	take_lengths(&reader, record);
 	*need = reader.need;
 	if (reader.need != 0)
 		return 0;
-	if (record->bytes == 0 || !rs_is_aligned(record->bytes, rules->page_bytes))
-		return rs_error_setf(error, -EINVAL,
-				     "record 0x%llx: a run of %llu bytes is not whole pages",
-				     (unsigned long long)word, (unsigned long long)record->bytes);
-	return (int)reader.taken;
+	int refused = check_lengths(word, record, rules, error);
+
+	return refused != 0 ? refused : (int)reader.taken;
 }
 
 static uint8_t *put_name(uint8_t *at, const char *name, size_t bytes)
@@ -108,23 +182,44 @@ static uint8_t *put_name(uint8_t *at, const char *name, size_t bytes)
 	return at + bytes;
 }
 
-size_t rs_record_write(uint8_t *to, uint64_t address, unsigned flags, const char *name,
-		       uint64_t run_bytes)
+/* What take_lengths() takes. */
+static uint8_t *put_lengths(uint8_t *at, unsigned flags, uint64_t length)
 {
-	bool pages = (flags & (RS_FLAG_ZERO | RS_FLAG_PAGE)) != 0;
+	if (flags & RS_FLAG_RUN) {
+		rs_put_be64(at, length);
+		return at + 8;
+	}
+	switch (flags) {
+	case RS_FLAG_ZERO:
+		*at = 0;
+		return at + 1;
+	case RS_FLAG_XBZRLE:
+		*at = RS_XBZRLE_ENCODING;
+		rs_put_be16(at + 1, (uint16_t)length);
+		return at + 3;
+	case RS_FLAG_COMPRESS_PAGE:
+		rs_put_be32(at, (uint32_t)length);
+		return at + 4;
+	default:
+		return at;
+	}
+}
+
+size_t rs_record_write(uint8_t *to, uint64_t address, unsigned flags, const char *name,
+		       uint64_t length)
+{
+	const unsigned of_pages =
+	    RS_FLAG_ZERO | RS_FLAG_PAGE | RS_FLAG_XBZRLE | RS_FLAG_COMPRESS_PAGE;
 	uint8_t *at = to + 8;
 
-	if (pages && name == NULL)
-		flags |= RS_FLAG_CONTINUE;
-	rs_put_be64(to, address | flags);
-	if (pages && name != NULL)
-		at = put_name(at, name, strlen(name));
-	if (pages && (flags & RS_FLAG_RUN)) {
-		rs_put_be64(at, run_bytes);
-		at += 8;
-	} else if (flags & RS_FLAG_ZERO) {
-		*at++ = 0;
+	if ((flags & of_pages) == 0) {
+		rs_put_be64(to, address | flags);
+		return 8;
 	}
+	rs_put_be64(to, address | flags | (name == NULL ? RS_FLAG_CONTINUE : 0u));
+	if (name != NULL)
+		at = put_name(at, name, strlen(name));
+	at = put_lengths(at, flags, length);
 	return (size_t)(at - to);
 }
 

@@ -35,28 +35,29 @@ enum rs_record_flag {
 struct rs_record {
 	enum rs_record_kind kind;
 	uint64_t address; /* of a list: sum of the lengths of its entries */
-	uint64_t bytes;   /* of memory; of content that follows, if it has any */
+	uint64_t bytes;   /* of memory */
+	uint64_t content; /* bytes that follow in the stream */
 	const char *name; /* not terminated, inside the parsed data; NULL with CONTINUE */
 	uint8_t name_bytes;
-	uint8_t fill; /* of a ZERO record */
+	uint8_t fill;     /* of a ZERO record */
+	uint8_t encoding; /* of an XBZRLE record */
 };
 
-/* Whether it is about pages, and whether their content follows it. */
-static inline bool rs_record_has_content(const struct rs_record *record)
-{
-	return record->kind == RS_RECORD_PAGE || record->kind == RS_RECORD_PAGE_RUN;
-}
-
+/* Whether it is about pages. */
 static inline bool rs_record_has_pages(const struct rs_record *record)
 {
-	return rs_record_has_content(record) || record->kind == RS_RECORD_ZERO ||
-	       record->kind == RS_RECORD_ZERO_RUN;
+	return record->kind != RS_RECORD_EOS && record->kind != RS_RECORD_BLOCK_LIST &&
+	       record->kind != RS_RECORD_FLUSH;
 }
 
 struct rs_record_rules {
 	uint32_t page_bytes;
-	bool runs; /* native: runs were agreed on */
+	bool runs;                 /* native: runs were agreed on */
+	uint32_t compressed_limit; /* longest content of a compressed page; 0: none may come */
 };
+
+/* The one encoding that an XBZRLE record may name. */
+#define RS_XBZRLE_ENCODING 1u
 
 /* Longest header of a record, and of an entry of the list of regions. */
 #define RS_RECORD_MAX_BYTES (8u + 1u + 255u + 8u)
@@ -75,12 +76,13 @@ int rs_record_parse(const uint8_t *data, size_t have, const struct rs_record_rul
 		    struct rs_record *record, size_t *need, struct rs_error *error);
 
 /*
- * Write a record's header: flags without CONTINUE, which a NULL name stands for. run_bytes
- * is written if flags have RS_FLAG_RUN beside ZERO or PAGE; a ZERO without it gets its fill.
- * Returns the length, at most RS_RECORD_MAX_BYTES.
+ * Write a record's header: flags without CONTINUE, which a NULL name stands for. length: of
+ * memory, if flags have RS_FLAG_RUN beside ZERO or PAGE; of the content, of an XBZRLE or compressed
+ * page; not used otherwise. A ZERO without RS_FLAG_RUN gets its fill.
+ * Returns the header's length, at most RS_RECORD_MAX_BYTES.
  */
 size_t rs_record_write(uint8_t *to, uint64_t address, unsigned flags, const char *name,
-		       uint64_t run_bytes);
+		       uint64_t length);
 
 /* An entry of the list of regions. */
 struct rs_block_entry {

@@ -25,7 +25,7 @@ static bool same_name(const char *a, size_t a_bytes, const char *b)
 static void check_record(size_t i)
 {
 	const struct record_vector *vector = &record_vectors[i];
-	const struct rs_record_rules rules = { vector->page_bytes, true };
+	const struct rs_record_rules rules = { .page_bytes = vector->page_bytes, .runs = true };
 	uint8_t to[RS_RECORD_MAX_BYTES];
 	struct rs_error error = { 0 };
 	struct rs_record record = { 0 };

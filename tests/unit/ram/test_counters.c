@@ -41,6 +41,13 @@ static void counts_and_what_follows_from_them(void **state)
 	rs_counter_set(counters.bits_per_second, 2500000);
 	rs_counter_set(counters.pages_per_second, 77);
 	rs_counter_set(counters.expected_downtime_ms, 300);
+	rs_counter_set(counters.xbzrle_cache_size, 1 << 26);
+	rs_counter_set(counters.xbzrle_bytes, 501);
+	rs_counter_set(counters.xbzrle_pages, 502);
+	rs_counter_set(counters.xbzrle_cache_miss, 503);
+	rs_counter_set(counters.xbzrle_cache_miss_rate, 250000);
+	rs_counter_set(counters.xbzrle_encoding_rate, 7500000);
+	rs_counter_set(counters.xbzrle_overflow, 504);
 	rs_counters_read(&counters, 16384, 10, &stats);
 	assert_int_equal(stats.transferred, 1000);
 	assert_int_equal(stats.remaining, 10 * 16384);
@@ -56,7 +63,13 @@ static void counts_and_what_follows_from_them(void **state)
 	assert_true(stats.mbps > 2.4999 && stats.mbps < 2.5001);
 	assert_int_equal(stats.pages_per_second, 77);
 	assert_int_equal(stats.expected_downtime_ms, 300);
-	assert_int_equal(rs_counters_pages(&counters), 14);
+	assert_int_equal(stats.xbzrle_cache_size, 1 << 26);
+	assert_int_equal(stats.xbzrle_bytes, 501);
+	assert_int_equal(stats.xbzrle_pages, 502);
+	assert_int_equal(stats.xbzrle_cache_miss, 503);
+	assert_true(stats.xbzrle_cache_miss_rate > 0.2499 && stats.xbzrle_cache_miss_rate < 0.2501);
+	assert_true(stats.xbzrle_encoding_rate > 7.499 && stats.xbzrle_encoding_rate < 7.501);
+	assert_int_equal(stats.xbzrle_overflow, 504);
 }
 
 static void times_between_moments(void **state)
@@ -101,6 +114,13 @@ static void times_without_an_end(void **state)
 	assert_int_equal(stats.total_time_ms, 10);
 }
 
+static bool is_double(size_t offset)
+{
+	return offset == offsetof(struct rs_stats, mbps) ||
+	       offset == offsetof(struct rs_stats, xbzrle_cache_miss_rate) ||
+	       offset == offsetof(struct rs_stats, xbzrle_encoding_rate);
+}
+
 /* Programs print what the table has: each field of the struct once, under QEMU's names. */
 static void the_table_covers_the_struct(void **state)
 {
@@ -130,7 +150,7 @@ static void the_table_covers_the_struct(void **state)
 		assert_int_equal(info->offset % 8, 0);
 		assert_false(seen[info->offset / 8]);
 		seen[info->offset / 8] = true;
-		assert_int_equal(info->is_double, info->offset == offsetof(struct rs_stats, mbps));
+		assert_int_equal(info->is_double, is_double(info->offset));
 		for (size_t i = 0; i < sizeof(qemu) / sizeof(qemu[0]); i++)
 			found += strcmp(info->name, qemu[i]) == 0;
 	}

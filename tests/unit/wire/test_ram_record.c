@@ -66,7 +66,7 @@ static void encodings_are_read_in_any_pieces(void **state)
 	(void)state;
 	for (size_t i = 0; i < RECORD_VECTORS; i++) {
 		const struct record_vector *vector = &record_vectors[i];
-		const struct rs_record_rules rules = { vector->page_bytes, true };
+		const struct rs_record_rules rules = { .page_bytes = vector->page_bytes, .runs = true };
 		struct rs_error error = { 0 };
 		struct rs_record record;
 
@@ -116,7 +116,7 @@ static int expected_kind(unsigned flags, bool runs)
 
 static void check_flags(uint32_t page_bytes, unsigned flags, bool runs)
 {
-	const struct rs_record_rules rules = { page_bytes, runs };
+	const struct rs_record_rules rules = { .page_bytes = page_bytes, .runs = runs };
 	/* Whatever follows the word reads as: name "r", length of one page, then zeros. */
 	uint8_t data[64] = { [8] = 1, 'r' };
 	unsigned plain = flags & ~(unsigned)RS_FLAG_CONTINUE;
@@ -164,7 +164,7 @@ static void what_is_not_supported_is_called_by_name(void **state)
 		{ RS_FLAG_COMPRESS_PAGE, "compressed" },
 		{ RS_FLAG_HOOK, "RDMA" },
 	};
-	const struct rs_record_rules rules = { 4096, false };
+	const struct rs_record_rules rules = { .page_bytes = 4096, .runs = false };
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
@@ -198,7 +198,7 @@ static void bad_headers(void **state)
 		  16,
 		  { 0, 0, 0, 0, 0, 0, 0x10, 0x2c, 0, 0, 0, 0, 0, 0, 0x08, 0x00 } },
 	};
-	const struct rs_record_rules rules = { 4096, true };
+	const struct rs_record_rules rules = { .page_bytes = 4096, .runs = true };
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
@@ -217,7 +217,7 @@ static void bad_headers(void **state)
 static void a_fill_is_told(void **state)
 {
 	static const uint8_t data[9] = { 0, 0, 0, 0, 0, 0, 0x10, 0x22, 0xa5 };
-	const struct rs_record_rules rules = { 4096, false };
+	const struct rs_record_rules rules = { .page_bytes = 4096, .runs = false };
 	struct rs_error error = { 0 };
 	struct rs_record record;
 
@@ -234,7 +234,7 @@ static void harmless_oddities(void **state)
 		{ 0, 0, 0, 0, 0, 0, 0x10, 0x10 }, /* EOS with an address */
 		{ 0, 0, 0, 0, 0, 0, 0x00, 0x30 }, /* EOS with CONTINUE */
 	};
-	const struct rs_record_rules rules = { 4096, false };
+	const struct rs_record_rules rules = { .page_bytes = 4096, .runs = false };
 
 	(void)state;
 	for (size_t i = 0; i < 2; i++) {
@@ -251,7 +251,7 @@ static void harmless_oddities(void **state)
 static void check_round_trip(uint32_t page_bytes, uint64_t address, unsigned flags,
 			     const char *name, uint64_t run_bytes)
 {
-	const struct rs_record_rules rules = { page_bytes, true };
+	const struct rs_record_rules rules = { .page_bytes = page_bytes, .runs = true };
 	uint8_t data[RS_RECORD_MAX_BYTES];
 	struct rs_error error = { 0 };
 	struct rs_record record;

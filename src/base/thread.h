@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: MIT */
+/* Threads of the library's. They take no signal: signals are the embedder's. */
+#ifndef RS_BASE_THREAD_H
+#define RS_BASE_THREAD_H
+
+#include <pthread.h>
+
+/* Run main(argument) in a thread that has all signals blocked. 0 or a negative errno. */
+int rs_thread_create(pthread_t *thread, void *(*main)(void *), void *argument);
+
+#endif
