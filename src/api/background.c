@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "api/background.h"
+
 #include "base/thread.h"
 
 #include <poll.h>

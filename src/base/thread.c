@@ -3,7 +3,7 @@
 
 #include <signal.h>
 
-int rs_thread_create(pthread_t *thread, void *(*main)(void *), void *argument)
+int rs_thread_create(pthread_t *thread, void *(*run)(void *), void *argument)
 {
 	sigset_t all, before;
 
@@ -11,7 +11,7 @@ int rs_thread_create(pthread_t *thread, void *(*main)(void *), void *argument)
 	 * come in between. */
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
-	int error = pthread_create(thread, NULL, main, argument);
+	int error = pthread_create(thread, NULL, run, argument);
 
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	return -error;

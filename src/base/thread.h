@@ -5,7 +5,7 @@
 
 #include <pthread.h>
 
-/* Run main(argument) in a thread that has all signals blocked. 0 or a negative errno. */
-int rs_thread_create(pthread_t *thread, void *(*main)(void *), void *argument);
+/* Call run(argument) in a thread that has all signals blocked. 0 or a negative errno. */
+int rs_thread_create(pthread_t *thread, void *(*run)(void *), void *argument);
 
 #endif
