@@ -151,6 +151,7 @@ static void check_cancelled(struct fixture *fixture, const struct transfer *tran
 	const struct transfer_end *end = who == SOURCE ? &transfer->out : &transfer->in;
 	const struct transfer_end *other = who == SOURCE ? &transfer->in : &transfer->out;
 
+	pair_check_sane(&fixture->pair);
 	assert_int_equal(fixture->code, 0);
 	assert_int_equal(end->result, -ECANCELED);
 	assert_true(strlen(end->error.text) > 0);
