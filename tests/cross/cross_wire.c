@@ -25,13 +25,15 @@ static bool same_name(const char *a, size_t a_bytes, const char *b)
 static void check_record(size_t i)
 {
 	const struct record_vector *vector = &record_vectors[i];
-	const struct rs_record_rules rules = { .page_bytes = vector->page_bytes, .runs = true };
+	const struct rs_record_rules rules = { .page_bytes = vector->page_bytes,
+					       .runs = true,
+					       .compressed_limit = VECTOR_COMPRESSED_LIMIT };
 	uint8_t to[RS_RECORD_MAX_BYTES];
 	struct rs_error error = { 0 };
 	struct rs_record record = { 0 };
 	size_t need;
 	size_t bytes =
-	    rs_record_write(to, vector->address, vector->flags, vector->name, vector->run_bytes);
+	    rs_record_write(to, vector->address, vector->flags, vector->name, vector->written);
 
 	check(bytes == vector->bytes && memcmp(to, vector->encoded, bytes) == 0, "write", i);
 	for (size_t have = 0; have < vector->bytes; have++) {
@@ -44,6 +46,7 @@ static void check_record(size_t i)
 
 	check(result == (int)vector->bytes && record.kind == vector->kind &&
 		  record.address == vector->address && record.bytes == vector->length &&
+		  (!rs_record_has_pages(&record) || record.content == vector->content) &&
 		  record.fill == 0 && same_name(record.name, record.name_bytes, vector->name),
 	      "parse", i);
 }

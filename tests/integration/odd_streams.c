@@ -5,6 +5,7 @@
 #include "support/peer.h"
 
 #include <ramsync/param.h>
+#include <ctype.h>
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -138,27 +139,43 @@ static void check_outcome(const struct odd_vm *vm, int result, const struct rs_e
 	}
 }
 
-static bool page_holds(const uint8_t *page, uint8_t value)
+/* One page of an outcome, as in "a0:11,fff=aa"; how much of the text it is, 0 if it is none. */
+static int page_of_outcome(const char *text, char *region, unsigned *number, uint8_t *page)
 {
-	return page[0] == value && memcmp(page, page + 1, PAGE - 1) == 0;
+	unsigned value, at;
+	int used = 0, more = 0;
+
+	if (sscanf(text, " %c%u:%x%n", region, number, &value, &used) != 3)
+		return 0;
+	memset(page, (int)value, PAGE);
+	while (sscanf(text + used, ",%x=%n", &at, &more) == 1) {
+		for (used += more; isxdigit(text[used]); used += 2) {
+			assert_int_equal(sscanf(text + used, "%2x", &value), 1);
+			assert_in_range(at, 0, PAGE - 1);
+			page[at++] = (uint8_t)value;
+		}
+	}
+	return used;
 }
 
 /* outcome: as in a row that is taken. */
 static void check_pages(const struct odd_vm *vm, const char *what, const char *outcome)
 {
+	uint8_t expected[PAGE];
 	char region;
-	unsigned page, value;
+	unsigned page;
 	int used;
 
-	for (; sscanf(outcome, " %c%u:%x%n", &region, &page, &value, &used) == 3; outcome += used) {
+	for (; (used = page_of_outcome(outcome, &region, &page, expected)) != 0; outcome += used) {
 		const char *found = memchr(vm->names, region, (size_t)vm->region_count);
 
 		assert_non_null(found);
 		size_t index = (size_t)(found - vm->names);
 
 		assert_true((page + 1) * PAGE <= vm->max_bytes[index]);
-		if (!page_holds(vm->memory[index].data + page * PAGE, (uint8_t)value))
-			fail_msg("%s: page %u of %c is not all 0x%02x", what, page, region, value);
+		if (memcmp(vm->memory[index].data + page * PAGE, expected, PAGE) != 0)
+			fail_msg("%s: page %u of %c is not %.*s", what, page, region, used,
+				 outcome);
 	}
 	assert_string_equal(outcome, "");
 }

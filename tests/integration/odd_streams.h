@@ -59,8 +59,9 @@ struct odd_stream {
 	struct qemu_verdict qemu;
 	int code; /* what we return: 0 if we take it */
 	/*
-	 * Refused: a part of the error's text. Taken: what pages hold in every byte afterwards, as
-	 * in "a1:5a b0:0" for page 1 of a and page 0 of b; before, all regions hold 0x11. With
+	 * Refused: a part of the error's text. Taken: what pages hold afterwards, as in
+	 * "a1:5a b0:0,10=abcd", for page 1 of a, which is 0x5a in every byte, and page 0 of b, which
+	 * is 0 but for two bytes from offset 0x10 on; before, all regions hold 0x11. With
 	 * ODD_LAX_TAKES: both, and " | " between them.
 	 */
 	const char *outcome;

@@ -61,15 +61,22 @@ class Row:
         return self.first <= version < self.end
 
     def contents(self):
-        """(page, byte) of pages of a."""
-        found = re.findall(r"a(\d+):([0-9a-f]+)", self.pages)
-        return [(int(page), int(value, 16)) for page, value in found]
+        """(number, bytes) of pages of a."""
+        for word in re.findall(r"a\d+:\S+", self.pages):
+            first, *parts = word.split(",")
+            number, value = first[1:].split(":")
+            page = bytearray([int(value, 16)]) * PAGE
+            for at, data in (part.split("=") for part in parts):
+                page[int(at, 16):int(at, 16) + len(data) // 2] = bytes.fromhex(data)
+            yield int(number), page
 
 
 class Qemu:
-    """A QEMU that waits for a stream. Its RAM is 16 KiB in one block, a."""
+    """A QEMU that waits for a stream. Its RAM is 16 KiB in one block, a, and holds 0x11."""
 
     def __init__(self, row):
+        with open(f"{row.path}.ram", "wb") as file:
+            file.write(b"\x11" * 4 * PAGE)
         words = [
             QEMU, "-accel", "tcg", "-machine", f"{MACHINE},memory-backend=a", "-m", "16K",
             "-object", f"memory-backend-file,id=a,size=16K,mem-path={row.path}.ram,share=on,"
@@ -135,8 +142,8 @@ class Qemu:
 def wrong_pages(row):
     with open(f"{row.path}.ram", "rb") as file:
         memory = file.read()
-    return [page for page, value in row.contents()
-            if memory[page * PAGE:(page + 1) * PAGE] != bytes([value]) * PAGE]
+    return [number for number, page in row.contents()
+            if memory[number * PAGE:(number + 1) * PAGE] != page]
 
 
 def ask(row, version):

@@ -53,7 +53,7 @@ static void encodings_are_those_of_the_format(void **state)
 		const struct record_vector *vector = &record_vectors[i];
 		uint8_t to[RS_RECORD_MAX_BYTES];
 		size_t bytes = rs_record_write(to, vector->address, vector->flags, vector->name,
-					       vector->run_bytes);
+					       vector->written);
 
 		print_message("%s\n", vector->what);
 		assert_int_equal(bytes, vector->bytes);
@@ -66,7 +66,10 @@ static void encodings_are_read_in_any_pieces(void **state)
 	(void)state;
 	for (size_t i = 0; i < RECORD_VECTORS; i++) {
 		const struct record_vector *vector = &record_vectors[i];
-		const struct rs_record_rules rules = { .page_bytes = vector->page_bytes, .runs = true };
+		const struct rs_record_rules rules = { .page_bytes = vector->page_bytes,
+						       .runs = true,
+						       .compressed_limit =
+							   VECTOR_COMPRESSED_LIMIT };
 		struct rs_error error = { 0 };
 		struct rs_record record;
 
@@ -77,6 +80,7 @@ static void encodings_are_read_in_any_pieces(void **state)
 		assert_int_equal(record.kind, vector->kind);
 		assert_int_equal(record.address, vector->address);
 		assert_int_equal(record.bytes, vector->length);
+		assert_int_equal(record.content, vector->content);
 		assert_int_equal(record.fill, 0);
 		if (vector->name == NULL) {
 			assert_null(record.name);
@@ -87,8 +91,8 @@ static void encodings_are_read_in_any_pieces(void **state)
 	}
 }
 
-/* What flags without CONTINUE mean. 0 bytes: refused with that errno. */
-static int expected_kind(unsigned flags, bool runs)
+/* What flags without CONTINUE mean, or the errno with which they are refused. */
+static int expected_kind(unsigned flags, const struct rs_record_rules *rules)
 {
 	switch (flags) {
 	case RS_FLAG_EOS:
@@ -102,11 +106,13 @@ static int expected_kind(unsigned flags, bool runs)
 	case RS_FLAG_MULTIFD_FLUSH:
 		return RS_RECORD_FLUSH;
 	case RS_FLAG_ZERO | RS_FLAG_MEM_SIZE:
-		return runs ? (int)RS_RECORD_ZERO_RUN : -EINVAL;
+		return rules->runs ? (int)RS_RECORD_ZERO_RUN : -EINVAL;
 	case RS_FLAG_PAGE | RS_FLAG_MEM_SIZE:
-		return runs ? (int)RS_RECORD_PAGE_RUN : -EINVAL;
+		return rules->runs ? (int)RS_RECORD_PAGE_RUN : -EINVAL;
 	case RS_FLAG_XBZRLE:
+		return rules->page_bytes <= 16384 ? (int)RS_RECORD_XBZRLE : -EOPNOTSUPP;
 	case RS_FLAG_COMPRESS_PAGE:
+		return rules->compressed_limit != 0 ? (int)RS_RECORD_COMPRESSED : -EOPNOTSUPP;
 	case RS_FLAG_HOOK:
 		return -EOPNOTSUPP;
 	default:
@@ -114,20 +120,34 @@ static int expected_kind(unsigned flags, bool runs)
 	}
 }
 
-static void check_flags(uint32_t page_bytes, unsigned flags, bool runs)
+/* Whatever follows the word and the name, whose end is at, is a good header of the kind. */
+static void put_rest(uint8_t *at, unsigned flags, uint32_t page_bytes)
 {
-	const struct rs_record_rules rules = { .page_bytes = page_bytes, .runs = runs };
-	/* Whatever follows the word reads as: name "r", length of one page, then zeros. */
+	switch (flags) {
+	case RS_FLAG_XBZRLE:
+		*at = RS_XBZRLE_ENCODING;
+		rs_put_be16(at + 1, 5);
+		break;
+	case RS_FLAG_COMPRESS_PAGE:
+		rs_put_be32(at, 5);
+		break;
+	default:
+		rs_put_be64(at, page_bytes);
+	}
+}
+
+static void check_flags(const struct rs_record_rules *rules, unsigned flags)
+{
 	uint8_t data[64] = { [8] = 1, 'r' };
 	unsigned plain = flags & ~(unsigned)RS_FLAG_CONTINUE;
-	int expected = expected_kind(plain, runs);
+	int expected = expected_kind(plain, rules);
 	struct rs_error error = { 0 };
 	struct rs_record record;
 	size_t need;
 
 	rs_put_be64(data, (3ull << 32) | flags);
-	rs_put_be64(data + (flags & RS_FLAG_CONTINUE ? 8 : 10), page_bytes);
-	int result = rs_record_parse(data, sizeof(data), &rules, &record, &need, &error);
+	put_rest(data + (flags & RS_FLAG_CONTINUE ? 8 : 10), plain, rules->page_bytes);
+	int result = rs_record_parse(data, sizeof(data), rules, &record, &need, &error);
 
 	if (expected < 0) {
 		char word[32];
@@ -149,31 +169,38 @@ static void every_combination_of_flags(void **state)
 	(void)state;
 	for (size_t i = 0; i < PAGE_SIZES; i++)
 		for (unsigned flags = 0; flags < page_sizes[i]; flags++) {
-			check_flags(page_sizes[i], flags, false);
-			check_flags(page_sizes[i], flags, true);
+			struct rs_record_rules rules = { .page_bytes = page_sizes[i] };
+
+			check_flags(&rules, flags);
+			rules.runs = true;
+			check_flags(&rules, flags);
+			rules.compressed_limit = 5;
+			check_flags(&rules, flags);
 		}
 }
 
 static void what_is_not_supported_is_called_by_name(void **state)
 {
 	static const struct {
+		uint32_t page_bytes;
 		unsigned flags;
 		const char *text;
 	} cases[] = {
-		{ RS_FLAG_XBZRLE, "XBZRLE" },
-		{ RS_FLAG_COMPRESS_PAGE, "compressed" },
-		{ RS_FLAG_HOOK, "RDMA" },
+		{ 32768, RS_FLAG_XBZRLE, "an XBZRLE page, which may have at most 16384 bytes" },
+		{ 4096, RS_FLAG_COMPRESS_PAGE,
+		  "a compressed page, but the parameter compress is off" },
+		{ 4096, RS_FLAG_HOOK, "RDMA" },
 	};
-	const struct rs_record_rules rules = { .page_bytes = 4096, .runs = false };
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		const struct rs_record_rules rules = { .page_bytes = cases[i].page_bytes };
 		struct rs_error error = { 0 };
 		struct rs_record record;
 		uint8_t data[8];
 		size_t need;
 
-		rs_put_be64(data, 0x1000 | cases[i].flags);
+		rs_put_be64(data, 0x10000 | cases[i].flags);
 		assert_int_equal(rs_record_parse(data, 8, &rules, &record, &need, &error),
 				 -EOPNOTSUPP);
 		assert_non_null(strstr(error.text, cases[i].text));
@@ -197,8 +224,23 @@ static void bad_headers(void **state)
 		{ "run of half a page",
 		  16,
 		  { 0, 0, 0, 0, 0, 0, 0x10, 0x2c, 0, 0, 0, 0, 0, 0, 0x08, 0x00 } },
+		{ "encoding 0", 11, { 0, 0, 0, 0, 0, 0, 0x10, 0x60, 0, 0, 3 } },
+		{ "encoding 2", 11, { 0, 0, 0, 0, 0, 0, 0x10, 0x60, 2, 0, 3 } },
+		{ "encoding 2, named", 13, { 0, 0, 0, 0, 0, 0, 0x10, 0x40, 1, 'r', 2, 0, 3 } },
+		{ "delta longer than a page", 11, { 0, 0, 0, 0, 0, 0, 0x10, 0x60, 1, 0x10, 1 } },
+		{ "longest delta", 11, { 0, 0, 0, 0, 0, 0, 0x10, 0x60, 1, 0xff, 0xff } },
+		{ "delta of a region without a name", 9, { 0, 0, 0, 0, 0, 0, 0x10, 0x40, 0 } },
+		{ "compressed to nothing", 12, { 0, 0, 0, 0, 0, 0, 0x11, 0x20, 0, 0, 0, 0 } },
+		{ "compressed, and over the limit",
+		  12,
+		  { 0, 0, 0, 0, 0, 0, 0x11, 0x20, 0, 0, 0x10, 0x0f } },
+		{ "compressed, and far over the limit",
+		  12,
+		  { 0, 0, 0, 0, 0, 0, 0x11, 0x20, 0xff, 0xff, 0xff, 0xff } },
 	};
-	const struct rs_record_rules rules = { .page_bytes = 4096, .runs = true };
+	const struct rs_record_rules rules = { .page_bytes = 4096,
+					       .runs = true,
+					       .compressed_limit = 0x100e };
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
@@ -249,18 +291,24 @@ static void harmless_oddities(void **state)
 /* ---- there and back ------------------------------------------------------------------------ */
 
 static void check_round_trip(uint32_t page_bytes, uint64_t address, unsigned flags,
-			     const char *name, uint64_t run_bytes)
+			     const char *name, uint64_t length)
 {
-	const struct rs_record_rules rules = { .page_bytes = page_bytes, .runs = true };
+	const struct rs_record_rules rules = { .page_bytes = page_bytes,
+					       .runs = true,
+					       .compressed_limit = UINT32_MAX };
+	bool encoded = (flags & (RS_FLAG_XBZRLE | RS_FLAG_COMPRESS_PAGE)) != 0;
 	uint8_t data[RS_RECORD_MAX_BYTES];
 	struct rs_error error = { 0 };
 	struct rs_record record;
-	size_t bytes = rs_record_write(data, address, flags, name, run_bytes);
+	size_t bytes = rs_record_write(data, address, flags, name, length);
 
 	assert_true(bytes <= RS_RECORD_MAX_BYTES);
 	assert_int_equal(parse_by_steps(data, bytes, &rules, &record, &error), bytes);
 	assert_int_equal(record.address, address);
-	assert_int_equal(record.bytes, flags & RS_FLAG_RUN ? run_bytes : page_bytes);
+	assert_int_equal(record.bytes, flags & RS_FLAG_RUN ? length : page_bytes);
+	assert_int_equal(record.content, encoded                ? length
+					 : flags & RS_FLAG_PAGE ? record.bytes
+								: 0);
 	if (name == NULL) {
 		assert_null(record.name);
 		return;
@@ -269,27 +317,36 @@ static void check_round_trip(uint32_t page_bytes, uint64_t address, unsigned fla
 	assert_memory_equal(record.name, name, record.name_bytes);
 }
 
-static void pages_there_and_back(void **state)
+static void check_pages_of(uint32_t page_bytes, const char *name)
 {
 	static const unsigned flags[] = { RS_FLAG_ZERO, RS_FLAG_PAGE, RS_FLAG_ZERO | RS_FLAG_RUN,
 					  RS_FLAG_PAGE | RS_FLAG_RUN };
+	static const uint64_t contents[] = { 1, 127, 128, 1000, 1024 };
+	uint64_t page = page_bytes;
+	const uint64_t places[] = { 0, page, 77 * page, (1ull << 40) - page,
+				    UINT64_MAX - page + 1 };
+
+	for (size_t a = 0; a < 5; a++) {
+		for (size_t f = 0; f < 4; f++)
+			check_round_trip(page_bytes, places[a], flags[f], name, (a + 1) * page);
+		check_round_trip(page_bytes, places[a], RS_FLAG_COMPRESS_PAGE, name,
+				 contents[a] << 20);
+		if (page_bytes <= 16384)
+			check_round_trip(page_bytes, places[a], RS_FLAG_XBZRLE, name, contents[a]);
+	}
+}
+
+static void pages_there_and_back(void **state)
+{
 	char longest[LONGEST_NAME + 1];
 	const char *names[] = { NULL, "r", "pc.ram", longest };
 
 	(void)state;
 	memset(longest, 'n', LONGEST_NAME);
 	longest[LONGEST_NAME] = '\0';
-	for (size_t p = 0; p < PAGE_SIZES; p++) {
-		uint64_t page = page_sizes[p];
-		const uint64_t places[] = { 0, page, 77 * page, (1ull << 40) - page,
-					    UINT64_MAX - page + 1 };
-
-		for (size_t f = 0; f < 4; f++)
-			for (size_t n = 0; n < 4; n++)
-				for (size_t a = 0; a < 5; a++)
-					check_round_trip(page_sizes[p], places[a], flags[f],
-							 names[n], (a + 1) * page);
-	}
+	for (size_t p = 0; p < PAGE_SIZES; p++)
+		for (size_t n = 0; n < 4; n++)
+			check_pages_of(page_sizes[p], names[n]);
 }
 
 /* ---- the list of regions ------------------------------------------------------------------- */
