@@ -8,6 +8,8 @@
  *		load all of it through the driver
  *	interop rewrite STREAM DIRECTORY OUT [options]
  *		load the RAM, and write the stream again with RAM sections of our own
+ *	interop recode STREAM DIRECTORY [options]
+ *		load the RAM, and encode each XBZRLE page in it again
  *
  * STREAM is a file, or an address of a socket to listen on.
  *
@@ -18,6 +20,7 @@
  */
 #include "interop/framing.h"
 #include "interop/receive.h"
+#include "interop/recode.h"
 #include "interop/regions.h"
 #include "interop/rewrite.h"
 
@@ -31,6 +34,7 @@
 struct tool {
 	struct regions regions;
 	struct framing framing;
+	struct recoder recoder;
 	struct rs_stream *stream;
 };
 
@@ -51,9 +55,11 @@ static int print(const struct tool *tool)
 	struct rs_stats stats = { .size = sizeof(stats) };
 	int result = rs_stats_get(tool->regions.state, &stats);
 
-	printf("{\"machine\": \"%s\", \"bodies\": %d, \"zero\": %llu, \"page\": %llu, ",
+	printf("{\"machine\": \"%s\", \"bodies\": %d, \"zero\": %llu, \"page\": %llu, "
+	       "\"xbzrle\": %llu, \"recoded\": %llu, ",
 	       tool->framing.machine, tool->framing.bodies, (unsigned long long)stats.duplicate,
-	       (unsigned long long)stats.normal);
+	       (unsigned long long)stats.normal, (unsigned long long)stats.xbzrle_pages,
+	       (unsigned long long)tool->recoder.deltas);
 	regions_print(&tool->regions);
 	printf("}\n");
 	return result;
@@ -95,17 +101,20 @@ static int open_stream(struct tool *tool, const char *from)
 static int work(struct tool *tool, int count, char **words)
 {
 	const char *verb = words[1], *from = words[2];
-	int more = strcmp(verb, "load") == 0 ? 0 : 1;
+	int more = strcmp(verb, "load") == 0 || strcmp(verb, "recode") == 0 ? 0 : 1;
 	int result = open_stream(tool, from);
 
 	if (count < 4 + more || result != 0)
 		return result != 0 ? result : -EINVAL;
 	tool->regions.directory = words[3];
+	tool->recoder.regions = &tool->regions;
 	result = take_options(tool, count - 4 - more, words + 4 + more);
 	if (result != 0)
 		return result;
 	if (strcmp(verb, "receive") == 0)
 		result = receive(&tool->regions, tool->stream, words[4]);
+	else if (strcmp(verb, "recode") == 0)
+		result = recode(&tool->recoder, &tool->framing, tool->stream, from);
 	else
 		result = load(tool);
 	/* Before another sequence resets the counters. */
@@ -122,7 +131,8 @@ int main(int argc, char **argv)
 	struct rs_error error = { 0 };
 
 	if (argc < 4 || rs_state_create(NULL, &tool.regions.state) != 0) {
-		fprintf(stderr, "usage: interop load|receive|rewrite STREAM DIRECTORY ...\n");
+		fprintf(stderr,
+			"usage: interop load|receive|rewrite|recode STREAM DIRECTORY ...\n");
 		return 2;
 	}
 	int result = work(&tool, argc, argv);
