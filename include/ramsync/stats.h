@@ -52,7 +52,8 @@ RS_BEGIN_DECLS
  * @xbzrle_cache_miss: source: pages that were not in the cache.
  * @xbzrle_cache_miss_rate: source: their share of the pages handled in the last period of at least
  *	one second, 0 to 1.
- * @xbzrle_encoding_rate: source: of the last period in which pages were found, their bytes over those that were sent for them; 0 if none were.
+ * @xbzrle_encoding_rate: source: in the same period, the bytes of pages that were found over those
+ *	that were sent for them; 0 if none were.
  * @xbzrle_overflow: source: pages that were found, but had changed so much that they went in full.
  */
 struct rs_stats {

@@ -52,6 +52,12 @@ struct rs_counters {
 #define rs_counter_add(counter, value)                                                             \
 	rs_counter_set((counter), rs_counter_get(counter) + (uint64_t)(value))
 
+/* A ratio, as a counter keeps it. */
+static inline uint64_t rs_millionths(double ratio)
+{
+	return (uint64_t)(ratio * 1e6);
+}
+
 void rs_counters_reset(struct rs_counters *counters);
 
 /* A migration begins now, with all counters at zero. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "ram/param.h"
 
+#include "base/checked.h"
 #include "base/error.h"
 
 #include <ctype.h>
@@ -53,6 +54,14 @@ static const struct rs_param_info param_table[RS_PARAM_COUNT] = {
 			   "end, device state "
 			   "without a description, recordings of a source that waits for "
 			   "answers." },
+	[RS_PARAM_XBZRLE] = { "xbzrle", RS_PARAM_BOOL, "", 0, 1, "off", 0,
+			      "Source: after the first pass, send of a page that was sent before "
+			      "only what has changed." },
+	[RS_PARAM_XBZRLE_CACHE_SIZE] = { "xbzrle-cache-size", RS_PARAM_UINT, "bytes", 1024,
+					 1ull << 40, "67108864", 1,
+					 "Size of the cache of pages that were sent, for xbzrle; "
+					 "a power of two, at least a page. A new size begins with "
+					 "an empty cache." },
 };
 
 const struct rs_param_info *rs_param_next(const struct rs_param_info *previous)
@@ -73,8 +82,9 @@ const struct rs_param_info *rs_param_find(const char *name, enum rs_param_id *id
 	return NULL;
 }
 
-void rs_params_init(struct rs_params *params)
+void rs_params_init(struct rs_params *params, uint32_t page_bytes)
 {
+	params->page_bytes = page_bytes;
 	for (int i = 0; i < RS_PARAM_COUNT; i++)
 		rs_params_set(params, (enum rs_param_id)i, param_table[i].def, NULL);
 }
@@ -162,10 +172,17 @@ static int parse_uint(const char *text, const char *unit, uint64_t *value)
 	return *end == '\0' ? 0 : -EINVAL;
 }
 
+/* What the range does not say. */
+static bool is_legal(const struct rs_params *params, enum rs_param_id id, uint64_t number)
+{
+	return id != RS_PARAM_XBZRLE_CACHE_SIZE ||
+	       (rs_is_power_of_two(number) && number >= params->page_bytes);
+}
+
 /* ---- both ---------------------------------------------------------------------------------- */
 
-static int refuse(const struct rs_param_info *info, int code, const char *value,
-		  struct rs_error *error)
+static int refuse(const struct rs_param_info *info, uint32_t page_bytes, int code,
+		  const char *value, struct rs_error *error)
 {
 	if (info->type == RS_PARAM_BOOL)
 		return rs_error_setf(error, code, "parameter %s: '%s' is neither on nor off",
@@ -173,6 +190,11 @@ static int refuse(const struct rs_param_info *info, int code, const char *value,
 	if (info == &param_table[RS_PARAM_UUID])
 		return rs_error_setf(error, code, "parameter %s: '%s' is no uuid", info->name,
 				     value);
+	if (info == &param_table[RS_PARAM_XBZRLE_CACHE_SIZE])
+		return rs_error_setf(error, code,
+				     "parameter %s: '%s' is not a power of two from %" PRIu32
+				     " to %" PRIu64 " bytes",
+				     info->name, value, page_bytes, info->max);
 	if (info->type == RS_PARAM_STRING)
 		return rs_error_setf(error, code, "parameter %s: the text is longer than %d bytes",
 				     info->name, RS_PARAM_STRING_BYTES - 1);
@@ -191,7 +213,7 @@ int rs_params_set(struct rs_params *params, enum rs_param_id id, const char *val
 	switch (info->type) {
 	case RS_PARAM_STRING:
 		if (set_text(params, id, value) != 0)
-			return refuse(info, -EINVAL, value, error);
+			return refuse(info, params->page_bytes, -EINVAL, value, error);
 		return 0;
 	case RS_PARAM_BOOL:
 		result = parse_bool(value, &number);
@@ -200,10 +222,12 @@ int rs_params_set(struct rs_params *params, enum rs_param_id id, const char *val
 		result = parse_uint(value, info->unit, &number);
 		if (result == 0 && (number < info->min || number > info->max))
 			result = -ERANGE;
+		if (result == 0 && !is_legal(params, id, number))
+			result = -EINVAL;
 		break;
 	}
 	if (result != 0)
-		return refuse(info, result, value, error);
+		return refuse(info, params->page_bytes, result, value, error);
 	atomic_store_explicit(&params->number[id], number, memory_order_relaxed);
 	return 0;
 }

@@ -21,12 +21,15 @@ enum rs_param_id {
 	RS_PARAM_UUID,
 	RS_PARAM_SWITCHOVER_ACK,
 	RS_PARAM_LAX,
+	RS_PARAM_XBZRLE,
+	RS_PARAM_XBZRLE_CACHE_SIZE,
 	RS_PARAM_COUNT,
 };
 
 #define RS_PARAM_STRING_BYTES 256
 
 struct rs_params {
+	uint32_t page_bytes; /* immutable */
 	/* any thread */
 	_Atomic uint64_t number[RS_PARAM_COUNT];
 	/* the texts; guarded by the state's lock, and constant while a migration runs */
@@ -40,8 +43,8 @@ static inline bool rs_params_uuid(const struct rs_params *params, uint8_t uuid[R
 	return rs_uuid_parse(params->uuid, uuid);
 }
 
-/* All defaults. */
-void rs_params_init(struct rs_params *params);
+/* All defaults, for pages of that size. */
+void rs_params_init(struct rs_params *params, uint32_t page_bytes);
 
 /* Row and id of a name; NULL if there is none. */
 const struct rs_param_info *rs_param_find(const char *name, enum rs_param_id *id);

@@ -44,6 +44,9 @@ struct rs_region {
 	uint64_t max_bytes;
 	uint64_t host_page_bytes;
 	uint64_t guest_address;
+	/* Where it begins if all regions ever added lie one behind the other: with an offset, the name
+	 * of a page that no page of another region ever has. */
+	uint64_t ram_address;
 
 	/* atomic, any thread */
 	_Atomic uint64_t used_bytes;

@@ -83,6 +83,8 @@ int rs_region_list_add(struct rs_state *state, struct rs_region *region)
 		struct rs_region *_Atomic *end =
 		    state->last_region != NULL ? &state->last_region->next : &state->first_region;
 
+		region->ram_address = state->ram_end;
+		state->ram_end += region->max_bytes;
 		table_insert(state, region);
 		atomic_store_explicit(end, region, memory_order_release);
 		state->last_region = region;

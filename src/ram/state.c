@@ -12,7 +12,7 @@ int rs_state_init(struct rs_state *state, uint32_t page_bytes)
 	state->page_bytes = page_bytes;
 	state->page_shift = rs_log2(page_bytes);
 	state->session.wake_fd = -1;
-	rs_params_init(&state->params);
+	rs_params_init(&state->params, page_bytes);
 	if (pthread_mutex_init(&state->lock, NULL) != 0)
 		return -ENOMEM;
 	if (pthread_cond_init(&state->unpinned, NULL) != 0) {

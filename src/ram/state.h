@@ -75,6 +75,7 @@ struct rs_state {
 	struct rs_region **region_table; /* hash of names; region_table_size is a power of two */
 	size_t region_table_size;
 	size_t region_count;
+	uint64_t ram_end; /* of the regions that were ever added, one behind the other */
 	struct rs_session session;
 	enum rs_phase phase;
 	struct rs_error call_error;

@@ -25,6 +25,19 @@ bool rs_period_sync(struct rs_period *period, uint64_t now_ns, uint64_t newly_di
 	return true;
 }
 
+bool rs_delta_rates(const struct rs_delta_counts *from, const struct rs_delta_counts *to,
+		    uint32_t page_bytes, struct rs_delta_rates *rates)
+{
+	uint64_t handled = to->handled - from->handled;
+	double hits = (double)(to->hits - from->hits), bytes = (double)(to->bytes - from->bytes);
+
+	if (handled == 0)
+		return false;
+	rates->misses = (double)(to->misses - from->misses) / (double)handled;
+	rates->encoding = bytes > 0 ? hits * page_bytes / bytes : 0;
+	return true;
+}
+
 void rs_window_start(struct rs_window *window, uint64_t now_ns, uint64_t bytes, uint64_t pages)
 {
 	window->start_ns = now_ns;

@@ -21,6 +21,25 @@ struct rs_period {
 bool rs_period_sync(struct rs_period *period, uint64_t now_ns, uint64_t newly_dirty,
 		    uint64_t *pages_per_second);
 
+/*
+ * Counters of XBZRLE, as they were at the end of a period: what the next one's rates are made from.
+ */
+struct rs_delta_counts {
+	uint64_t handled; /* pages of every kind */
+	uint64_t misses;
+	uint64_t hits;
+	uint64_t bytes; /* that were sent for hits */
+};
+
+struct rs_delta_rates {
+	double misses;   /* of the pages handled, 0 to 1 */
+	double encoding; /* bytes of hits over bytes sent for them; 0 if none were */
+};
+
+/* What happened from one moment to another. False, and no rates, if no page was handled. */
+bool rs_delta_rates(const struct rs_delta_counts *from, const struct rs_delta_counts *to,
+		    uint32_t page_bytes, struct rs_delta_rates *rates);
+
 /* Between looks at the bandwidth: ends with the first look at least 100 ms after its start. */
 struct rs_window {
 	uint64_t start_ns;

@@ -39,6 +39,29 @@ static uint64_t piece_pages(const struct rs_save *save, uint64_t left)
 	return rs_min_u64(pages, rs_max_u64(allowed, 1));
 }
 
+/* What changed is sent of pages that may have been sent before. */
+static bool sends_deltas(const struct rs_save *save)
+{
+	return rs_deltas_on(&save->deltas) && save->cursor.wraps > 0;
+}
+
+static void send_zero(struct rs_save *save, const struct rs_region *region, uint64_t first,
+		      uint64_t count)
+{
+	rs_record_writer_zero(&save->writer, region, first, count);
+	if (sends_deltas(save))
+		rs_deltas_zero(&save->deltas, region, first, count);
+}
+
+static void send_content(struct rs_save *save, const struct rs_region *region, uint64_t first,
+			 uint64_t count)
+{
+	if (sends_deltas(save))
+		rs_deltas_send(&save->deltas, &save->writer, region, first, count);
+	else
+		rs_record_writer_pages(&save->writer, region, first, count);
+}
+
 /* Zero pages and pages with content, in turn. */
 static void send_piece(struct rs_save *save, const struct rs_region *region, uint64_t first,
 		       uint64_t count)
@@ -50,7 +73,7 @@ static void send_piece(struct rs_save *save, const struct rs_region *region, uin
 		uint64_t zero = rs_zero_run_pages(data, count, state->page_bytes, true);
 
 		if (zero > 0)
-			rs_record_writer_zero(&save->writer, region, first, zero);
+			send_zero(save, region, first, zero);
 		data += zero << state->page_shift;
 		first += zero;
 		count -= zero;
@@ -60,7 +83,7 @@ static void send_piece(struct rs_save *save, const struct rs_region *region, uin
 
 		/* A page can turn zero between the two looks: it is sent as it is. */
 		full = rs_max_u64(full, 1);
-		rs_record_writer_pages(&save->writer, region, first, full);
+		send_content(save, region, first, full);
 		data += full << state->page_shift;
 		first += full;
 		count -= full;
@@ -98,7 +121,7 @@ static uint64_t send_hole(struct rs_save *save, const struct rs_region *region, 
 	while (page < end && (save->writer.runs || !body_is_over(save))) {
 		uint64_t count = save->writer.runs ? end - page : piece_pages(save, end - page);
 
-		rs_record_writer_zero(&save->writer, region, page, count);
+		send_zero(save, region, page, count);
 		rs_counter_add(save->state->counters.zero_run_pages, count);
 		page += count;
 	}

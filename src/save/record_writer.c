@@ -3,17 +3,19 @@
 
 #include "wire/ram_record.h"
 
-static void put_header(struct rs_record_writer *writer, const struct rs_region *region,
-		       uint64_t page, unsigned flags, uint64_t run_bytes)
+/* Length of the header. */
+static size_t put_header(struct rs_record_writer *writer, const struct rs_region *region,
+			 uint64_t page, unsigned flags, uint64_t length)
 {
 	uint8_t header[RS_RECORD_MAX_BYTES];
 	const char *name = region != writer->last_region ? region->name : NULL;
 	size_t bytes =
-	    rs_record_write(header, page << writer->state->page_shift, flags, name, run_bytes);
+	    rs_record_write(header, page << writer->state->page_shift, flags, name, length);
 
 	writer->last_region = region;
 	rs_stream_put_bytes(writer->stream, header, bytes);
 	rs_counter_add(writer->state->counters.transferred, bytes);
+	return bytes;
 }
 
 static void write_zero_run(struct rs_record_writer *writer)
@@ -51,24 +53,43 @@ void rs_record_writer_zero(struct rs_record_writer *writer, const struct rs_regi
 		write_zero_run(writer);
 }
 
-void rs_record_writer_pages(struct rs_record_writer *writer, const struct rs_region *region,
-			    uint64_t first, uint64_t count)
+void rs_record_writer_copies(struct rs_record_writer *writer, const struct rs_region *region,
+			     uint64_t first, uint64_t count, const uint8_t *copies)
 {
 	uint32_t page_bytes = writer->state->page_bytes;
-	const uint8_t *data = region->host + (first << writer->state->page_shift);
 
 	write_zero_run(writer);
 	if (writer->runs && count > 1) {
 		put_header(writer, region, first, RS_FLAG_PAGE | RS_FLAG_RUN, count * page_bytes);
-		rs_stream_put_ref(writer->stream, data, count * page_bytes);
+		rs_stream_put_ref(writer->stream, copies, count * page_bytes);
 	} else {
 		for (uint64_t i = 0; i < count; i++) {
 			put_header(writer, region, first + i, RS_FLAG_PAGE, 0);
-			rs_stream_put_ref(writer->stream, data + i * page_bytes, page_bytes);
+			rs_stream_put_ref(writer->stream, copies + i * page_bytes, page_bytes);
 		}
 	}
 	rs_counter_add(writer->state->counters.normal, count);
 	rs_counter_add(writer->state->counters.transferred, count * page_bytes);
+}
+
+void rs_record_writer_pages(struct rs_record_writer *writer, const struct rs_region *region,
+			    uint64_t first, uint64_t count)
+{
+	rs_record_writer_copies(writer, region, first, count,
+				region->host + (first << writer->state->page_shift));
+}
+
+void rs_record_writer_delta(struct rs_record_writer *writer, const struct rs_region *region,
+			    uint64_t page, const uint8_t *delta, size_t bytes)
+{
+	struct rs_counters *counters = &writer->state->counters;
+
+	write_zero_run(writer);
+	size_t header_bytes = put_header(writer, region, page, RS_FLAG_XBZRLE, bytes);
+
+	rs_stream_put_bytes(writer->stream, delta, bytes);
+	rs_counter_add(counters->xbzrle_bytes, header_bytes - 8 + bytes);
+	rs_counter_add(counters->transferred, bytes);
 }
 
 static void put_list_entry(struct rs_record_writer *writer, const struct rs_region *region,

@@ -29,6 +29,14 @@ void rs_record_writer_zero(struct rs_record_writer *writer, const struct rs_regi
 void rs_record_writer_pages(struct rs_record_writer *writer, const struct rs_region *region,
 			    uint64_t first, uint64_t count);
 
+/* The same, from copies of the pages, which must stay as they are until the next flush. */
+void rs_record_writer_copies(struct rs_record_writer *writer, const struct rs_region *region,
+			     uint64_t first, uint64_t count, const uint8_t *copies);
+
+/* What has changed in a page. The delta is not needed any more afterwards. */
+void rs_record_writer_delta(struct rs_record_writer *writer, const struct rs_region *region,
+			    uint64_t page, const uint8_t *delta, size_t bytes);
+
 /* The list of regions. */
 void rs_record_writer_list(struct rs_record_writer *writer, bool with_address);
 

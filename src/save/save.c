@@ -19,8 +19,10 @@ static int sync_dirty(struct rs_save *save)
 	uint64_t newly_dirty, pages_per_second;
 	int result = rs_dirty_sync(save->state, &newly_dirty);
 
-	if (rs_period_sync(&save->period, rs_clock_ns(), newly_dirty, &pages_per_second))
+	if (rs_period_sync(&save->period, rs_clock_ns(), newly_dirty, &pages_per_second)) {
 		rs_counter_set(save->state->counters.dirty_pages_rate, pages_per_second);
+		rs_deltas_count(&save->deltas, save->state);
+	}
 	return result;
 }
 
@@ -89,6 +91,8 @@ int rs_ram_save_setup(struct rs_state *state, struct rs_stream *stream, bool run
 	save->writer.stream = stream;
 	save->writer.runs = runs;
 	rs_page_cursor_init(&save->cursor, state);
+	if (rs_deltas_init(&save->deltas, state) != 0)
+		return rs_session_code(state);
 	return setup_body(save);
 }
 
@@ -140,6 +144,7 @@ static int send_runs(struct rs_save *save)
 static int send_body(struct rs_save *save, struct rs_stream *stream)
 {
 	save->writer.stream = stream;
+	rs_deltas_resize(&save->deltas, save->state);
 	int result = send_runs(save);
 	int ended = end_body(save);
 
@@ -184,7 +189,9 @@ int rs_ram_save_complete(struct rs_state *state, struct rs_stream *stream)
 	if (result != 0)
 		return result;
 	set_limited(state->save, false);
+	state->save->deltas.last_stage = true;
 	result = send_body(state->save, stream);
+	rs_deltas_fini(&state->save->deltas);
 	return result == 1 ? 0 : result;
 }
 
@@ -196,6 +203,7 @@ void rs_ram_save_cleanup(struct rs_state *state)
 		return;
 	rs_page_cursor_release(&save->cursor);
 	rs_population_slot_clear(&save->population);
+	rs_deltas_fini(&save->deltas);
 	rs_dirty_logs_stop(state);
 	pthread_mutex_lock(&state->lock);
 	state->save = NULL;

@@ -6,6 +6,7 @@
 #include "ram/page_cursor.h"
 #include "ram/population.h"
 #include "save/convergence.h"
+#include "save/deltas.h"
 #include "save/record_writer.h"
 
 #include <ramsync/handlers.h>
@@ -16,6 +17,7 @@ struct rs_save {
 	struct rs_page_cursor cursor;
 	struct rs_record_writer writer;
 	struct rs_population_slot population;
+	struct rs_deltas deltas;
 	struct rs_period period;
 	/* of the body that is being written */
 	bool limited;

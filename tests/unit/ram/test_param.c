@@ -49,7 +49,7 @@ static void defaults_are_those_of_qemu(void **state)
 
 	(void)state;
 	memset(&params, 0xff, sizeof(params));
-	rs_params_init(&params);
+	rs_params_init(&params, 4096);
 	for (size_t i = 0; i < sizeof(defaults) / sizeof(defaults[0]); i++) {
 		enum rs_param_id id = id_of(defaults[i].name);
 
@@ -67,7 +67,7 @@ static void every_default_is_a_legal_value(void **state)
 	char value[RS_PARAM_STRING_BYTES];
 
 	(void)state;
-	rs_params_init(&params);
+	rs_params_init(&params, 4096);
 	while ((info = rs_param_next(info)) != NULL) {
 		struct rs_error error = { 0 };
 
@@ -154,7 +154,7 @@ static void texts_and_what_they_mean(void **state)
 		char before[64], value[64];
 
 		print_message("%s = '%s'\n", cases[i].name, cases[i].text);
-		rs_params_init(&params);
+		rs_params_init(&params, 4096);
 		rs_params_get(&params, id, before, sizeof(before));
 		assert_int_equal(rs_params_set(&params, id, cases[i].text, &error),
 				 cases[i].result);
@@ -173,7 +173,7 @@ static void a_refusal_names_the_range(void **state)
 	struct rs_params params;
 
 	(void)state;
-	rs_params_init(&params);
+	rs_params_init(&params, 4096);
 	rs_params_set(&params, RS_PARAM_DOWNTIME_LIMIT, "2000001", &error);
 	assert_string_equal(
 	    error.text, "parameter downtime-limit: '2000001' is not a number from 0 to 2000000 ms");
@@ -194,7 +194,7 @@ static void texts_have_an_end(void **state)
 
 	(void)state;
 	memset(text, 'm', sizeof(text));
-	rs_params_init(&params);
+	rs_params_init(&params, 4096);
 	text[RS_PARAM_STRING_BYTES] = '\0';
 	assert_int_equal(rs_params_set(&params, RS_PARAM_MACHINE, text, &error), -EINVAL);
 	assert_non_null(strstr(error.text, "machine"));
@@ -212,7 +212,7 @@ static void a_uuid_as_bytes(void **state)
 	struct rs_params params;
 
 	(void)state;
-	rs_params_init(&params);
+	rs_params_init(&params, 4096);
 	assert_false(rs_params_uuid(&params, uuid));
 	assert_int_equal(rs_params_set(&params, RS_PARAM_UUID,
 				       "00112233-4455-6677-8899-aabbccddeeff", &error),
@@ -231,7 +231,7 @@ static void values_need_room(void **state)
 	char value[4] = "zzz";
 
 	(void)state;
-	rs_params_init(&params);
+	rs_params_init(&params, 4096);
 	/* "300" and its end take four bytes. */
 	assert_int_equal(rs_params_get(&params, RS_PARAM_DOWNTIME_LIMIT, value, 4), 3);
 	assert_string_equal(value, "300");
