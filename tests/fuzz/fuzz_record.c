@@ -12,8 +12,35 @@
 
 #define OPTION_RUNS 0x04
 #define OPTION_ADDRESS 0x08
+#define OPTION_COMPRESSED 0x10
 
 /* ---- records ------------------------------------------------------------------------------- */
+
+/* What the writer is given as the length. */
+static uint64_t written_length(const struct rs_record *record)
+{
+	bool encoded = record->kind == RS_RECORD_XBZRLE || record->kind == RS_RECORD_COMPRESSED;
+
+	return encoded ? record->content : record->bytes;
+}
+
+static void check_content(const struct rs_record *record, const struct rs_record_rules *rules)
+{
+	switch (record->kind) {
+	case RS_RECORD_PAGE:
+	case RS_RECORD_PAGE_RUN:
+		CHECK(record->content == record->bytes);
+		break;
+	case RS_RECORD_XBZRLE:
+		CHECK(record->content <= rules->page_bytes && rules->page_bytes <= 16384);
+		break;
+	case RS_RECORD_COMPRESSED:
+		CHECK(record->content > 0 && record->content <= rules->compressed_limit);
+		break;
+	default:
+		CHECK(record->content == 0);
+	}
+}
 
 static void write_again(const struct rs_record *record, const struct rs_record_rules *rules,
 			const uint8_t *data, int bytes)
@@ -26,6 +53,8 @@ static void write_again(const struct rs_record *record, const struct rs_record_r
 		[RS_RECORD_ZERO_RUN] = RS_FLAG_ZERO | RS_FLAG_RUN,
 		[RS_RECORD_PAGE_RUN] = RS_FLAG_PAGE | RS_FLAG_RUN,
 		[RS_RECORD_FLUSH] = RS_FLAG_MULTIFD_FLUSH,
+		[RS_RECORD_XBZRLE] = RS_FLAG_XBZRLE,
+		[RS_RECORD_COMPRESSED] = RS_FLAG_COMPRESS_PAGE,
 	};
 	uint8_t written[RS_RECORD_MAX_BYTES], expected[RS_RECORD_MAX_BYTES];
 	char name[256] = "";
@@ -36,7 +65,7 @@ static void write_again(const struct rs_record *record, const struct rs_record_r
 	if (record->name != NULL)
 		memcpy(name, record->name, record->name_bytes);
 	size_t length = rs_record_write(written, record->address, flags_of[record->kind],
-					record->name != NULL ? name : NULL, record->bytes);
+					record->name != NULL ? name : NULL, written_length(record));
 
 	/* What a reader ignores and a writer does not say. */
 	memcpy(expected, data, (size_t)bytes);
@@ -61,6 +90,7 @@ static void parse_record(const uint8_t *data, size_t bytes, const struct rs_reco
 		CHECK((result < 0) == (error.code != 0) && (result >= 0 || error.code == result));
 		if (result > 0) {
 			CHECK((size_t)result <= have);
+			check_content(&record, rules);
 			write_again(&record, rules, copy, result);
 		}
 		free(copy);
@@ -128,6 +158,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 	struct rs_record_rules rules = { .page_bytes = page_sizes[data[0] & 3],
 					 .runs = (data[0] & OPTION_RUNS) != 0 };
 
+	if (data[0] & OPTION_COMPRESSED)
+		rules.compressed_limit = 2 * rules.page_bytes;
 	parse_record(data + 1, bytes - 1, &rules);
 	parse_block_entry(data + 1, bytes - 1, (data[0] & OPTION_ADDRESS) != 0);
 	parse_features(data + 1, bytes - 1);

@@ -19,14 +19,19 @@ static const uint8_t *take(struct input *input, size_t bytes)
 	return input->data + input->at - bytes;
 }
 
-static uint64_t take_u64(struct input *input)
+static uint64_t take_number(struct input *input, size_t bytes)
 {
-	const uint8_t *byte = take(input, 8);
+	const uint8_t *byte = take(input, bytes);
 	uint64_t value = 0;
 
-	for (int i = 0; i < 8; i++)
+	for (size_t i = 0; i < bytes; i++)
 		value = value << 8 | byte[i];
 	return value;
+}
+
+static uint64_t take_u64(struct input *input)
+{
+	return take_number(input, 8);
 }
 
 static int take_region(struct ram_model *model, struct input *input)
@@ -55,6 +60,35 @@ static void apply_list(struct ram_model *model, struct input *input, uint64_t to
 	}
 }
 
+/* Length of a run inside a delta: 7 bits, and 7 higher ones if the first byte says so. */
+static size_t take_run(struct input *delta)
+{
+	size_t length = *take(delta, 1);
+
+	if (length >= 128)
+		length = length - 128 + 128 * (size_t)*take(delta, 1);
+	CHECK(length < 16384);
+	return length;
+}
+
+static void apply_delta(uint8_t *page, uint64_t page_bytes, struct input *input)
+{
+	CHECK(take_number(input, 1) == 1);
+	size_t bytes = take_number(input, 2), at = 0;
+	struct input delta = { .data = take(input, bytes), .bytes = bytes };
+
+	CHECK(bytes <= page_bytes);
+	while (delta.at < delta.bytes) {
+		bool first = delta.at == 0;
+		size_t same = take_run(&delta), different = take_run(&delta);
+
+		CHECK((same > 0 || first) && different > 0);
+		CHECK(at + same + different <= page_bytes);
+		memcpy(page + at + same, take(&delta, different), different);
+		at += same + different;
+	}
+}
+
 static void apply_pages(struct ram_model *model, struct input *input, uint64_t address,
 			unsigned flags)
 {
@@ -70,7 +104,9 @@ static void apply_pages(struct ram_model *model, struct input *input, uint64_t a
 	else if (flags & 0x02)
 		CHECK(*take(input, 1) == 0);
 	CHECK(address <= region->used && bytes <= region->used - address);
-	if (flags & 0x02)
+	if (flags & 0x40)
+		apply_delta(region->bytes + address, bytes, input);
+	else if (flags & 0x02)
 		memset(region->bytes + address, 0, bytes);
 	else
 		memcpy(region->bytes + address, take(input, bytes), bytes);
@@ -86,7 +122,7 @@ size_t ram_model_body(struct ram_model *model, const uint8_t *data, size_t bytes
 
 		if (flags & 0x10)
 			return input.at;
-		if (flags & 0x0a)
+		if (flags & 0x4a)
 			apply_pages(model, &input, word - flags, flags);
 		else if (flags & 0x04)
 			apply_list(model, &input, word - flags);

@@ -13,6 +13,7 @@ import sys
 
 PAGE = 4096
 ZERO, LIST, FULL_PAGE, EOS, CONTINUE, FLUSH = 0x02, 0x04, 0x08, 0x10, 0x20, 0x200
+XBZRLE, COMPRESSED = 0x40, 0x100
 SESSION = b"0123456789abcdef"  # PEER_SESSION_MARK
 OFFER, CHECK, COMMIT, RESOLVE = 0x5253, 0x5254, 0x5255, 0x5256
 PONG = 2
@@ -81,6 +82,16 @@ def run(flags, offset, size, region=None, content=b""):
     return head + (name(region) if region else b"") + u64(size) + content
 
 
+def delta(offset, data, region=None, encoding=1):
+    head = u64(offset | XBZRLE | (0 if region else CONTINUE)) + (name(region) if region else b"")
+    return head + u8(encoding) + u16(len(data)) + data
+
+
+def compressed(offset, data, region=None):
+    head = u64(offset | COMPRESSED | (0 if region else CONTINUE))
+    return head + (name(region) if region else b"") + u32(len(data)) + data
+
+
 END = u64(EOS)
 
 
@@ -96,6 +107,13 @@ def bodies(size=PAGE, used=4, address=None):
         "zero-over-page": listed + page(2 * size, b"a", size=size) + page(0, b"b", size=size) + END +
         zero(0) + zero(2 * size, b"a") + END,
         "list-again": listed + page(0, b"b", size=size) + listed + zero(0, b"b") + END,
+        "deltas": listed + page(0, b"a", size=size) + zero(size) + END +
+        delta(0, b"\x05\x01\xaa\x81\x01\x02\xbb\xcc") + delta(size, b"\x00\x01\xdd") +
+        delta(size, b"\xfe\x07\x02\xee\xff", b"a") + delta(0, b"") + END,
+        "delta-to-nothing": listed + zero(0, b"b") + delta(0, b"\x05\x01\xaa", b"a") + END,
+        "delta-of-run": listed + run(ZERO, 0, 4 * size, b"a") + delta(3 * size, b"\0\x01\xaa") + END,
+        "bad-delta": listed + page(0, b"a", size=size) + delta(0, b"\x05\x01\xaa\x00\x01\xbb") + END,
+        "compressed": listed + compressed(0, b"\x78\x01", b"a") + END,
         "runs": listed + END + run(ZERO, 0, 4 * size, b"a") +
         run(FULL_PAGE, size, 2 * size, b"b", content) + run(ZERO, 0, 3 * size) + END,
     }
@@ -280,13 +298,17 @@ def program_seeds():
 
 
 def record_seeds():
-    for option in (1, 5, 0x0d, 0, 3):
+    for option in (1, 5, 0x0d, 0, 3, 0x11, 0x12):
         for title, data in {
                 "zero": zero(PAGE, b"pc.ram"), "page": page(PAGE, b"pc.ram", size=1),
                 "zero-continue": zero(PAGE), "run": run(ZERO, 0, 1 << 20, b"pc.ram"),
                 "page-run": run(FULL_PAGE, 0, 1 << 16), "end": END, "flush": u64(FLUSH),
                 "list": u64(1 << 20 | LIST), "entry": name(b"pc.ram") + u64(1 << 20) + u64(0),
-                "xbzrle": u64(0x40 | CONTINUE), "pair": u64(0x0a), "features": features(),
+                "delta": delta(PAGE << 4, b"", b"pc.ram"), "delta-continue": delta(0, bytes(9)),
+                "delta-long": delta(0, bytes(1025)), "delta-encoding": delta(0, b"", encoding=2),
+                "compressed": compressed(PAGE << 4, b"z", b"pc.ram"),
+                "compressed-long": compressed(0, bytes(2049))[:12],
+                "compressed-empty": compressed(0, b""), "pair": u64(0x0a), "features": features(),
                 "unknown": feature(99, b"new") + features(False), "twice": features() * 2,
         }.items():
             yield f"{title}-{option}", u8(option) + data
