@@ -116,17 +116,18 @@ static void print_records(const struct census *census)
 	}
 }
 
-/* Pages of each kind that came, those that came again included. */
+/* Pages of each kind that came, those that came again included. Compressed ones came in full. */
 static void print_region(const struct inspection *inspection, const struct census_region *region)
 {
 	const struct census *census = &inspection->capture.census;
 	const struct census_count *kind = region->kind;
 	char file[REGION_FILE_NAME_BYTES];
 
-	printf("%16" PRIu64 "%12" PRIu64 "%12" PRIu64 "%12" PRIu64 "  ", region->bytes,
+	printf("%16" PRIu64 "%12" PRIu64 "%12" PRIu64 "%12" PRIu64 "%12" PRIu64 "  ", region->bytes,
 	       kind[RS_RECORD_ZERO].pages + kind[RS_RECORD_ZERO_RUN].pages,
-	       kind[RS_RECORD_PAGE].pages + kind[RS_RECORD_PAGE_RUN].pages,
-	       census_missing(census, region));
+	       kind[RS_RECORD_PAGE].pages + kind[RS_RECORD_PAGE_RUN].pages +
+		   kind[RS_RECORD_COMPRESSED].pages,
+	       kind[RS_RECORD_XBZRLE].pages, census_missing(census, region));
 	if (inspection->capture.header.flags & RS_HEADER_IGNORE_SHARED)
 		printf("%#14" PRIx64 "  ", region->address);
 	utf8_print(stdout, region->name);
@@ -145,8 +146,8 @@ static void print_regions(const struct inspection *inspection)
 	const struct census *census = &inspection->capture.census;
 	bool with_address = inspection->capture.header.flags & RS_HEADER_IGNORE_SHARED;
 
-	printf("\nRegions, and pages that came for them:\n%16s%12s%12s%12s", "bytes", "zero",
-	       "full", "missing");
+	printf("\nRegions, and pages that came for them:\n%16s%12s%12s%12s%12s", "bytes", "zero",
+	       "full", "delta", "missing");
 	printf(with_address ? "%16s\n" : "\n", "address");
 	for (size_t i = 0; i < census->regions; i++)
 		if (inspection_shows(inspection, census->region[i]))

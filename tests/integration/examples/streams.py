@@ -10,7 +10,7 @@ FIXTURES = os.path.join(os.environ.get("RS_TEST_SOURCE", os.path.join(
     os.path.dirname(os.path.abspath(__file__)), "..", "..", "..")), "tests", "fixtures", "qemu-7.2")
 PAGE = 4096
 MACHINE = "pc-i440fx-7.2"
-ZERO, LIST, CONTENT, EOS, CONTINUE = 0x02, 0x04, 0x08, 0x10, 0x20
+ZERO, LIST, CONTENT, EOS, CONTINUE, XBZRLE = 0x02, 0x04, 0x08, 0x10, 0x20, 0x40
 START, PART, END, FULL = 1, 2, 3, 4
 
 with open(os.path.join(FIXTURES, "expected.json"), encoding="utf-8") as expected_file:
@@ -85,6 +85,10 @@ def zero(offset, region):
 
 def page(offset, region, content):
     return u64(offset | CONTENT) + string(region) + content
+
+
+def delta(offset, region, data):
+    return u64(offset | XBZRLE) + string(region) + b"\1" + u16(len(data)) + data
 
 
 def filled(byte):

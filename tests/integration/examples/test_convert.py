@@ -67,6 +67,18 @@ class Convert(Case):
             came = sum(kind["pages"] for kind in region["records"].values())
             self.assertEqual(came, region["pages"], region["name"])
 
+    def test_xbzrle(self):
+        """Each page once and in full, whatever deltas it came in."""
+        for name in "xbzrle", "xbzrle-small-cache":
+            converted, found = self.check_fixture(name)
+            self.assertLess(converted["bytes-written"], converted["bytes-read"])
+            self.assertEqual(set(found["records"]), {"end", "list", "page", "zero"})
+
+    def test_compressed(self):
+        """Refused, unless the parameter compress is on."""
+        for name in "compress", "compress-xbzrle":
+            self.check_refused(fixture(name), "a compressed page, but the parameter compress is off")
+
     def test_ignore_shared(self):
         converted, found = self.check_fixture("ignore-shared")
         self.assertEqual(converted["regions-not-sent"], 1)

@@ -9,7 +9,7 @@ import subprocess
 from programs import (BAD_USAGE, COMPLETED, FAILED, FAST, GUEST, INSPECT, SEND, Case, Program, main,
                       sender)
 from streams import (DEVICE, END, EOS, EXPECTED, MACHINE, PAGE, PART, START,
-                     command, digest, filled, fixture, header, listed, page, section, stream, tail,
+                     command, delta, digest, filled, fixture, header, listed, page, section, stream, tail,
                      u64, unpacked, zero)
 
 REGIONS = {"ram": 3 * PAGE, "rom": 2 * PAGE}
@@ -44,8 +44,10 @@ class Inspect(Case):
         self.assertEqual(found["bytes-behind"], 0)
         self.assertEqual(found["ram-bodies"], expected["bodies"])
         records = found["records"]
-        for kind, ours in ("list", "mem_size"), ("end", "eos"), ("page", "page"), ("zero", "zero"):
-            self.assertEqual(records[kind]["records"], expected["records"][ours], kind)
+        names = {"list": "mem_size", "end": "eos"}
+        for kind in "list", "end", "page", "zero", "xbzrle":
+            self.assertEqual(records.get(kind, {"records": 0})["records"],
+                             expected["records"].get(names.get(kind, kind), 0), kind)
         self.assertEqual({region["name"] for region in found["regions"]}, set(expected["regions"]))
         for region in found["regions"]:
             self.check_region(region, expected["regions"][region["name"]], directory)
@@ -75,6 +77,21 @@ class Inspect(Case):
         self.assertGreater(found["rounds"], 2)
         self.assertEqual([found["sections"][i]["kind"] for i in (0, 1, -2, -1)],
                          ["start", "part", "part", "end"])
+
+    def test_xbzrle(self):
+        for name in "xbzrle", "xbzrle-small-cache":
+            found = self.check_fixture(name)
+            came = sum(region["records"].get("xbzrle", {"pages": 0})["pages"]
+                       for region in found["regions"])
+            self.assertEqual(came, EXPECTED[name]["records"]["xbzrle"])
+
+    def test_compressed(self):
+        """Refused, unless the parameter compress is on; it says where and what came before."""
+        for name in "compress", "compress-xbzrle":
+            found = self.inspect(fixture(name), code=FAILED).json
+            self.assertIn("a compressed page, but the parameter compress is off", found["error"])
+            self.assertEqual(found["damage"]["section"], "ram")
+            self.assertEqual(len(found["regions"]), len(EXPECTED[name]["regions"]))
 
     def test_ignore_shared(self):
         found = self.check_fixture("ignore-shared")
@@ -129,6 +146,20 @@ class Inspect(Case):
         self.assertEqual(found["bytes"], len(data) - 6)
         self.assertEqual(found["bytes-behind"], 6)
 
+    def test_deltas(self):
+        data = stream(REGIONS, RECORDS + delta(PAGE, "ram", b"\5\2ab") +
+                      delta(2 * PAGE, "ram", b"\0\1c") + delta(PAGE, "ram", b"\1\1d"))
+        found = self.look(data, "--extract", self.path("x"))
+        ram, rom = found["regions"]
+        self.assertEqual(ram["records"]["xbzrle"],
+                         {"records": 3, "pages": 3, "bytes": 3 * 15 + 4 + 3 + 3})
+        self.assertNotIn("xbzrle", rom["records"])
+        self.assertEqual(found["records"]["xbzrle"], ram["records"]["xbzrle"])
+        self.assertEqual(found["rounds"], 4)
+        with open(self.path("x/ram"), "rb") as file:
+            self.assertEqual(file.read(), bytes(PAGE) + b"\3d\3\3\3ab" + filled(3)[7:] +
+                             b"c" + bytes(PAGE - 1))
+
     def test_other_pages(self):
         content = bytes(range(256)) * 4
         records = (zero(0, "ram") + page(1024, "ram", content) + zero(2048, "ram") + u64(EOS))
@@ -178,7 +209,7 @@ class Inspect(Case):
     def test_what_is_not_supported_is_named(self):
         postcopy = header() + command(3, bytes(16))
         self.assertIn("POSTCOPY_ADVISE", self.look(postcopy, code=FAILED)["error"])
-        for flag, name in (0x40, "XBZRLE"), (0x100, "ompress"):
+        for flag, name in (0x80, "RDMA"), (0x100, "the parameter compress is off"):
             found = self.look(stream(REGIONS, u64(flag) + b"\3ram"), code=FAILED)
             self.assertIn(name, found["error"])
             self.assertEqual(found["damage"]["section"], "ram")
@@ -203,6 +234,17 @@ class Inspect(Case):
                 "a\\x1b[31m/b (not in the stream: no file)":
             self.assertIn(text, out)
         self.assertNotIn("\x1b", out)
+
+    def test_text_of_pages(self):
+        """Zero, full, delta and missing, and the kinds of records."""
+        records = RECORDS + delta(PAGE, "ram", b"\5\2ab") + delta(PAGE, "ram", b"\5\1c")
+        out = self.start(Program([INSPECT, self.write("stream", stream(REGIONS, records))])) \
+            .end(COMPLETED).stdout
+        lines = [line.split() for line in out.splitlines()]
+        self.assertIn(["bytes", "zero", "full", "delta", "missing"], lines)
+        self.assertIn([str(3 * PAGE), "3", "2", "2", "0", "ram"], lines)
+        self.assertIn([str(2 * PAGE), "1", "1", "0", "0", "rom"], lines)
+        self.assertIn(["2", "2", str(2 * 15 + 4 + 3), "xbzrle"], lines)
 
     # ---- where streams come from -----------------------------------------------------------
 

@@ -8,7 +8,7 @@ import resource
 
 from programs import FAILED, INSPECT, Case, Program, main
 from streams import (CONTENT, DESCRIPTION, END, EOS, EXPECTED, LIST, PAGE, PART, START, command,
-                     digest, filled, fixture, header, listed, page, section, stream, string, tail,
+                     delta, digest, filled, fixture, header, listed, page, section, stream, string, tail,
                      u16, u64, unpacked, zero)
 
 REGIONS = {"ram": 4 * PAGE, "rom": PAGE}
@@ -73,6 +73,25 @@ class Damage(Case):
         self.check(with_bytes(RECORD, u64(PAGE | 0x41)), RECORD, "0x41")
         self.check(with_bytes(SECOND_AT, b"\x55"), SECOND_AT, "0x55", section_name=None)
         self.check(with_bytes(SECOND_AT - 5, b"\x7d"), SECOND_AT - 5, "footer")
+
+    def test_deltas(self):
+        """A delta that is cut off is not applied; one that is malformed was, in part."""
+        def check(records, text, cut=0):
+            whole = HEAD + FIRST + section(END, SECOND[:-8] + records + u64(EOS))
+            at = whole.index(records)
+            data = whole[:at + len(records) - cut] if cut else whole + tail()
+            self.check(data, at, text, region="ram", region_offset=PAGE)
+            ended = self.inspect(data, "--extract", self.path("kept"), "--keep-going")
+            self.assertIn("region ram lacks 1 of its 4 pages", ended.stderr)
+            with open(self.path("kept/ram"), "rb") as file:
+                self.assertEqual(file.read(), bytes(2 * PAGE) + filled(2) + bytes(PAGE))
+
+        check(delta(PAGE, "ram", b"\5\2ab"), "the stream ended inside a body of RAM", cut=1)
+        check(delta(PAGE, "ram", b"\5\2ab\1\2c"), "offset 0x1000: a malformed XBZRLE delta")
+
+    def test_a_delta_to_a_page_that_never_came(self):
+        data = HEAD + section(END, delta(PAGE, "ram", b"\0\1a") + u64(EOS)) + tail()
+        self.check(data, len(HEAD) + 5, "offset 0x1000: an XBZRLE delta to a page that never came")
 
     def test_a_name_that_is_none(self):
         at = WHOLE.index(b"\3ram" + u64(4 * PAGE))

@@ -78,6 +78,16 @@ class RecvQemu(Case):
                     self.receive(address, stdin=file).end(COMPLETED)
                 self.check_saved()
 
+    def test_encoded(self):
+        self.receive(f"exec:zcat {fixture('xbzrle')}").end(COMPLETED)
+        self.check_saved("xbzrle")
+
+    def test_compressed_is_refused(self):
+        """Unless the parameter compress is on."""
+        recv = self.receive(f"exec:zcat {fixture('compress-xbzrle')}").end(FAILED)
+        self.assertIn("a compressed page, but the parameter compress is off", recv.json["error"])
+        self.check_nothing()
+
     def test_ignore_shared(self):
         address = f"exec:zcat {fixture('ignore-shared')}"
         recv = self.receive(address).end(FAILED)
