@@ -10,6 +10,7 @@ import gzip
 import os
 import struct
 import sys
+import zlib
 
 PAGE = 4096
 ZERO, LIST, FULL_PAGE, EOS, CONTINUE, FLUSH = 0x02, 0x04, 0x08, 0x10, 0x20, 0x200
@@ -268,6 +269,34 @@ def xbzrle_seeds():
         yield f"limited-{option}", u8(option | 1) + b"\x10\x00" + bytes([40, 1]) * 9
 
 
+def zlib_page_seeds():
+    text = b"the quick brown fox jumps over the lazy dog "
+    for option, size in (0, 1024), (2, 4096):
+        for level in 0, 1, 6:
+            for title, data in {
+                    "text": (text * 100)[:size], "zeros": bytes(size), "counting":
+                    b"".join(u32(number) for number in range(size // 4)), "short": text,
+                    "long": bytes(size + 1),
+            }.items():
+                packed = zlib.compress(data, level)
+                yield f"{title}-{level}-{size}", u8(option) + packed
+            packed = zlib.compress(bytes(size), level)
+            yield f"behind-{level}-{size}", u8(option) + packed + b"behind"
+            yield f"cut-{level}-{size}", u8(option) + packed[:-3]
+            # The high half of the options is the level.
+            pages = u8(option | 1 | level << 4) + u16(0xffff)
+            yield f"page-zeros-{level}-{size}", pages
+            yield f"page-text-{level}-{size}", pages + text
+            yield f"page-changing-{level}-{size}", pages + b"\x25" + text
+            yield f"page-noise-{level}-{size}", pages + bytes(
+                (number * number * 31 + number) >> 5 & 0xff for number in range(600))
+            yield f"page-limited-{level}-{size}", pages[:1] + b"\x10\x00" + text
+        fixed = zlib.compressobj(9, zlib.DEFLATED, 9, 1, zlib.Z_FIXED)
+        yield f"fixed-{size}", u8(option) + fixed.compress((text * 100)[:size]) + fixed.flush()
+        with_dictionary = zlib.compressobj(1, zdict=text)
+        yield f"dictionary-{size}", u8(option) + with_dictionary.compress(text) + with_dictionary.flush()
+
+
 def program_seeds():
     """Streams as outer_seeds() has them, with other options; device state is described here."""
     text = b'{"page_size": 4096, "devices": []}'
@@ -327,7 +356,8 @@ def main():
     for target, seeds in (("outer", outer_seeds()), ("ram_body", ram_seeds()),
                           ("record", record_seeds()), ("return_path", return_path_seeds()),
                           ("frame", frame_seeds()), ("programs", program_seeds()),
-                          ("xbzrle", xbzrle_seeds()), ("address", address_seeds())):
+                          ("xbzrle", xbzrle_seeds()), ("zlib_page", zlib_page_seeds()),
+                          ("address", address_seeds())):
         directory = os.path.join(sys.argv[1], target)
         os.makedirs(directory, exist_ok=True)
         for title, data in seeds:
