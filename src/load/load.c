@@ -150,13 +150,13 @@ static void place_delta(struct rs_load *load, struct rs_stream *stream,
 {
 	struct rs_counters *counters = &load->state->counters;
 	size_t bytes = (size_t)record->content;
-	const uint8_t *delta = NULL;
 
-	if (rs_peek_content(load, stream, bytes, &delta) != 0)
+	/* Not where it lies in the stream: one to a page over 4 KiB may be longer than a peek. A
+	 * delta that breaks off leaves its page alone. */
+	if (rs_stream_get_bytes(stream, load->delta, bytes) != 0)
 		return;
-	if (rs_place_delta(load->last, page, delta, bytes) != 0)
+	if (rs_place_delta(load->last, page, load->delta, bytes) != 0)
 		refuse_pages(load, record, "a malformed XBZRLE delta");
-	rs_stream_skip(stream, bytes);
 	rs_counter_add(counters->xbzrle_pages, 1);
 	rs_counter_add(counters->xbzrle_bytes, bytes);
 	rs_counter_add(counters->transferred, bytes);

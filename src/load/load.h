@@ -4,6 +4,7 @@
 #ifndef RS_LOAD_LOAD_H
 #define RS_LOAD_LOAD_H
 
+#include "codec/xbzrle.h"
 #include "ram/population.h"
 #include "ram/region.h"
 #include "wire/ram_record.h"
@@ -39,6 +40,7 @@ struct rs_load {
 
 	struct rs_population_slot population;
 	struct rs_zero_window window;
+	uint8_t delta[RS_XBZRLE_MAX_PAGE_BYTES]; /* the one that is being applied */
 };
 
 /* As the public handlers of the same name, without checks of the phase, in a session that is open

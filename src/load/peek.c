@@ -62,9 +62,3 @@ int rs_peek_block_entry(struct rs_load *load, struct rs_stream *stream,
 {
 	return peek_parsed(load, stream, RS_BLOCK_ENTRY_MIN_BYTES, parse_block_entry, entry);
 }
-
-int rs_peek_content(struct rs_load *load, struct rs_stream *stream, size_t bytes,
-		    const uint8_t **data)
-{
-	return bytes != 0 ? peek(load, stream, bytes, data) : 0;
-}

@@ -14,9 +14,4 @@ int rs_peek_record(struct rs_load *load, struct rs_stream *stream, struct rs_rec
 int rs_peek_block_entry(struct rs_load *load, struct rs_stream *stream,
 			struct rs_block_entry *entry);
 
-/* Content that is used where it lies in the stream's buffer: as many bytes as a page may have at
- * most, or fewer. The session's error; the bytes are still to be skipped, and valid until then. */
-int rs_peek_content(struct rs_load *load, struct rs_stream *stream, size_t bytes,
-		    const uint8_t **data);
-
 #endif

@@ -131,6 +131,9 @@ def ram_seeds():
         yield f"ignored-{size}", u8(shift | 0x88) + bodies(size, address=0x1000)["empty"]
         yield f"announced-{size}", (u8(shift | 0x20) + block_list((b"new", 2 * size)) +
                                     page(size, b"new", size=size) + END)
+    # A delta that is longer than what can be looked at in a stream.
+    yield "long-delta", (u8(2) + block_list((b"a", 4 << 14), (b"b", 4 << 14)) + zero(0, b"a") +
+                         delta(0, b"\0\x81\x20" + b"\xaa" * 4097) + END)
 
 
 # ---- whole streams ---------------------------------------------------------------------------

@@ -86,7 +86,7 @@ class Damage(Case):
             with open(self.path("kept/ram"), "rb") as file:
                 self.assertEqual(file.read(), bytes(2 * PAGE) + filled(2) + bytes(PAGE))
 
-        check(delta(PAGE, "ram", b"\5\2ab"), "the stream ended inside a body of RAM", cut=1)
+        check(delta(PAGE, "ram", b"\5\2ab"), "the stream ended after", cut=1)
         check(delta(PAGE, "ram", b"\5\2ab\1\2c"), "offset 0x1000: a malformed XBZRLE delta")
 
     def test_a_delta_to_a_page_that_never_came(self):

@@ -188,6 +188,19 @@ static void bad_bodies(void **state)
 		{ "obsolete flag", LIST "64:1 " EOS, -EINVAL, "flags 0x1", 0 },
 		{ "delta to nothing", LIST "64:1040 s:a 8:1 16:0 " EOS, -EINVAL,
 		  "region a, offset 0x1000: an XBZRLE delta to a page that never came", 0 },
+		{ "delta to a page beside one that came",
+		  LIST "64:1008 s:a p:11 64:2060 8:1 16:3 16:0 8:aa " EOS, -EINVAL,
+		  "region a, offset 0x2000: an XBZRLE delta to a page that never came", 1 << 1 },
+		{ "delta past the end", LIST "64:8040 s:a 8:1 16:3 16:0 8:aa " EOS, -EINVAL,
+		  "region a, offset 0x8000: 4096 bytes there lie outside its 32768 bytes", 0 },
+		{ "malformed delta", LIST "64:1008 s:a p:11 64:1060 8:1 16:3 16:3 8:aa " EOS,
+		  -EINVAL, "region a, offset 0x1000: a malformed XBZRLE delta", 1 << 1 },
+		{ "delta of another encoding",
+		  LIST "64:1008 s:a p:11 64:1060 8:3 16:3 16:1 8:aa " EOS, -EINVAL,
+		  "record 0x1060: an XBZRLE page of the unknown encoding 3", 1 << 1 },
+		{ "delta longer than a page",
+		  LIST "64:1008 s:a p:11 64:1060 8:1 16:1001 p:11 8:11 " EOS, -EINVAL,
+		  "record 0x1060: a delta of 4097 bytes is longer than a page", 1 << 1 },
 		{ "compressed", LIST "64:1100 s:a 32:0 " EOS, -EOPNOTSUPP, "compressed", 0 },
 		{ "RDMA", LIST "64:80 " EOS, -EOPNOTSUPP, "RDMA", 0 },
 		{ "empty name", LIST "64:1008 s: p:11 " EOS, -EINVAL, "name is empty", 0 },
@@ -268,7 +281,8 @@ static void a_page_of_an_ignored_region(void **state)
 static void cut_anywhere(void **state)
 {
 	static const char text[] = LIST "64:0008 s:a p:11 64:1022 8:0 64:2026 64:2000 "
-					"64:402c 64:2000 p:44 p:55 " EOS;
+					"64:402c 64:2000 p:44 p:55 "
+					"64:1060 8:1 16:7 16:0101 8:aa 16:0102 16:bbcc " EOS;
 	size_t whole = assemble(data, sizeof(data), text);
 
 	for (size_t bytes = 0; bytes < whole; bytes += bytes % 4096 < 80 ? 1 : 511) {
@@ -285,7 +299,8 @@ static void cut_anywhere(void **state)
 static void in_any_pieces(void **state)
 {
 	static const char text[] = LIST "64:0008 s:a p:11 64:1022 8:0 64:2026 64:2000 "
-					"64:402c 64:2000 p:44 p:55 " EOS;
+					"64:402c 64:2000 p:44 p:55 "
+					"64:1060 8:1 16:7 16:0101 8:aa 16:0102 16:bbcc " EOS;
 	size_t bytes = assemble(data, sizeof(data), text);
 
 	for (uint64_t seed = 0; seed < 20; seed++) {
@@ -302,7 +317,7 @@ static void in_any_pieces(void **state)
 		assert_int_equal(rs_session_attach(*state, reader), 0);
 		assert_int_equal(rs_ram_load(*state, reader, 4), 0);
 		check_page(memory, 0, 0x11);
-		check_page(memory, 1, 0);
+		assert_memory_equal(memory + PAGE, "\0\xaa\0\xbb\xcc", 6);
 		check_page(memory, 2, 0);
 		check_page(memory, 3, 0);
 		check_page(memory, 4, 0x44);

@@ -214,6 +214,42 @@ static void content_then_zero(void **state)
 			}
 }
 
+/* The bytes that a delta put among zeros, of which nothing else knows, in a fresh region too. */
+static void delta_then_zero(void **state)
+{
+	static const char *const texts[] = {
+		"64:3002 s:r 8:0 64:3060 8:1 16:3 16:0501 8:aa 64:3022 8:0",
+		"64:0006 s:r 64:800000 64:3060 8:1 16:4 8:ff 8:1f 16:01aa 64:0026 64:800000",
+	};
+
+	(void)state;
+	for (enum kind kind = PRIVATE; kind < KINDS; kind++)
+		for (int fresh = 0; fresh < 2; fresh++)
+			for (size_t i = 0; i < 2; i++) {
+				open_all(kind, fresh ? RS_REGION_FRESH : 0);
+				load(texts[i]);
+				check_pages(0, PAGES, 0);
+				close_all();
+			}
+}
+
+/* The page it changes is the one that takes memory, if its delta changes anything. */
+static void deltas_on_holes(void **state)
+{
+	(void)state;
+	if (!host_pages_fit())
+		skip();
+	for (enum kind kind = PRIVATE; kind < KINDS; kind++) {
+		open_all(kind, RS_REGION_FRESH);
+		load(ALL_ZERO "64:3060 8:1 16:3 16:0501 8:aa 64:7060 8:1 16:0");
+		assert_int_equal(populated_pages(), 1);
+		assert_int_equal(memory[3 * PAGE + 5], 0xaa);
+		memory[3 * PAGE + 5] = 0;
+		check_pages(0, PAGES, 0);
+		close_all();
+	}
+}
+
 /* The flag is about the first load: the second finds what the first one left. */
 static void fresh_only_once(void **state)
 {
@@ -289,6 +325,8 @@ int main(void)
 		cmocka_unit_test(zero_pages_on_garbage),
 		cmocka_unit_test(zero_pages_beside_garbage),
 		cmocka_unit_test(content_then_zero),
+		cmocka_unit_test(delta_then_zero),
+		cmocka_unit_test(deltas_on_holes),
 		cmocka_unit_test(fresh_only_once),
 		cmocka_unit_test(anything_goes),
 	};
