@@ -55,6 +55,12 @@ RS_BEGIN_DECLS
  * @xbzrle_encoding_rate: source: in the same period, the bytes of pages that were found over those
  *	that were sent for them; 0 if none were.
  * @xbzrle_overflow: source: pages that were found, but had changed so much that they went in full.
+ * @compress_pages: pages sent or received compressed.
+ * @compress_busy: source: pages that went in full because no thread was free to compress them.
+ * @compress_busy_rate: source: their share of the pages handled in the last period, 0 to 1.
+ * @compress_bytes: of records of compressed pages, without the first 8 of each.
+ * @compress_rate: source: in the last period in which there were any, the bytes of compressed
+ *	pages over those that were sent for them.
  */
 struct rs_stats {
 	size_t size;
@@ -91,6 +97,11 @@ struct rs_stats {
 	double xbzrle_cache_miss_rate;
 	double xbzrle_encoding_rate;
 	uint64_t xbzrle_overflow;
+	uint64_t compress_pages;
+	uint64_t compress_busy;
+	double compress_busy_rate;
+	uint64_t compress_bytes;
+	double compress_rate;
 };
 
 /**

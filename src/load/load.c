@@ -13,6 +13,7 @@
 
 static void release_region(struct rs_load *load)
 {
+	rs_decompressor_drain(&load->decompressor);
 	if (load->pinned)
 		rs_region_unpin(load->last);
 	load->pinned = false;
@@ -162,11 +163,24 @@ static void place_delta(struct rs_load *load, struct rs_stream *stream,
 	rs_counter_add(counters->transferred, bytes);
 }
 
+static void place_compressed(struct rs_load *load, struct rs_stream *stream,
+			     const struct rs_record *record, uint64_t page)
+{
+	struct rs_counters *counters = &load->state->counters;
+
+	rs_decompressor_take(&load->decompressor, stream, load->last, page,
+			     (size_t)record->content);
+	rs_counter_add(counters->compress_pages, 1);
+	rs_counter_add(counters->compress_bytes, record->content);
+	rs_counter_add(counters->transferred, record->content);
+}
+
 static void place(struct rs_load *load, struct rs_stream *stream, const struct rs_record *record)
 {
 	uint64_t first = record->address >> load->state->page_shift;
 	uint64_t count = record->bytes >> load->state->page_shift;
 
+	rs_decompressor_settle(&load->decompressor, first, count);
 	rs_bitmap_set_range(&load->last->received, first, count);
 	switch (record->kind) {
 	case RS_RECORD_PAGE:
@@ -175,6 +189,9 @@ static void place(struct rs_load *load, struct rs_stream *stream, const struct r
 		break;
 	case RS_RECORD_XBZRLE:
 		place_delta(load, stream, record, first);
+		break;
+	case RS_RECORD_COMPRESSED:
+		place_compressed(load, stream, record, first);
 		break;
 	default:
 		place_zero(load, record, first, count);
@@ -194,6 +211,8 @@ static int load_pages(struct rs_load *load, struct rs_stream *stream,
 	rs_counter_add(state->counters.transferred, (uint64_t)header_bytes);
 	if (record->kind == RS_RECORD_XBZRLE)
 		rs_counter_add(state->counters.xbzrle_bytes, (uint64_t)header_bytes - 8);
+	if (record->kind == RS_RECORD_COMPRESSED)
+		rs_counter_add(state->counters.compress_bytes, (uint64_t)header_bytes - 8);
 	place(load, stream, record);
 	return rs_session_check_stream(state, stream);
 }
@@ -237,8 +256,9 @@ int rs_ram_load(struct rs_state *state, struct rs_stream *stream, uint32_t versi
 				       version, RS_RAM_SECTION_VERSION);
 	int result = load_body(state->load, stream);
 
+	/* What is still under way can fail, too. */
 	release_region(state->load);
-	return result;
+	return rs_session_code(state) != 0 ? rs_session_code(state) : result;
 }
 
 /* How many pages of a region never came, and the first of them. */
@@ -303,6 +323,8 @@ int rs_ram_load_setup(struct rs_state *state, const struct rs_load_ops *ops, voi
 		load->ops = *ops;
 	load->opaque = opaque;
 	load->rules.page_bytes = state->page_bytes;
+	load->rules.compressed_limit = rs_decompressor_limit(state);
+	rs_decompressor_init(&load->decompressor, load);
 	load->lax = rs_params_number(&state->params, RS_PARAM_LAX) != 0;
 	pthread_mutex_lock(&state->lock);
 	state->load = load;
@@ -331,6 +353,7 @@ void rs_ram_load_cleanup(struct rs_state *state)
 	if (load == NULL)
 		return;
 	release_region(load);
+	rs_decompressor_fini(&load->decompressor);
 	rs_population_slot_clear(&load->population);
 	rs_region_visit_all(state, forget_region);
 	pthread_mutex_lock(&state->lock);

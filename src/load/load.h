@@ -5,6 +5,7 @@
 #define RS_LOAD_LOAD_H
 
 #include "codec/xbzrle.h"
+#include "load/decompressor.h"
 #include "ram/population.h"
 #include "ram/region.h"
 #include "wire/ram_record.h"
@@ -40,6 +41,7 @@ struct rs_load {
 
 	struct rs_population_slot population;
 	struct rs_zero_window window;
+	struct rs_decompressor decompressor;
 	uint8_t delta[RS_XBZRLE_MAX_PAGE_BYTES]; /* the one that is being applied */
 };
 

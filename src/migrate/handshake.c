@@ -120,7 +120,8 @@ static int get_accept(struct rs_migration *migration)
 				       accepted.unknown[0] != '\0'
 					   ? accepted.unknown
 					   : rs_feature_name(accepted.present & ~offered.present));
-	unsigned needed = FEATURES_ALWAYS | RS_FEATURE_BIT(RS_FEATURE_HANDOVER);
+	unsigned needed = FEATURES_ALWAYS | RS_FEATURE_BIT(RS_FEATURE_HANDOVER) |
+			  (offered.present & RS_FEATURE_BIT(RS_FEATURE_COMPRESS));
 
 	if ((needed & ~accepted.present) != 0)
 		return refuse_feature(migration, "the destination",
@@ -132,6 +133,11 @@ static int get_accept(struct rs_migration *migration)
 	return 0;
 }
 
+static bool compresses(const struct rs_migration *migration)
+{
+	return rs_params_number(&migration->state->params, RS_PARAM_COMPRESS) != 0;
+}
+
 static int offer(struct rs_migration *migration)
 {
 	struct rs_features *features = &migration->features;
@@ -140,6 +146,8 @@ static int offer(struct rs_migration *migration)
 	features->present = FEATURES_ALWAYS | RS_FEATURE_BIT(RS_FEATURE_RUNS);
 	if (migration->two_way)
 		features->present |= RS_FEATURE_BIT(RS_FEATURE_HANDOVER);
+	if (compresses(migration))
+		features->present |= RS_FEATURE_BIT(RS_FEATURE_COMPRESS);
 	if (getrandom(features->session, RS_SESSION_BYTES, 0) != RS_SESSION_BYTES)
 		return rs_session_fail(migration->state, -EIO, "no random session id can be had");
 	rs_outer_put_command(migration->stream, RS_COMMAND_OFFER, list,
@@ -183,6 +191,17 @@ static void observe_offer(struct rs_migration *migration, uint64_t offset)
 		rs_migration_observe(migration, seen);
 }
 
+/* A feature that the user decides about. */
+static int check_compress(struct rs_migration *migration)
+{
+	if (!rs_migration_has(migration, RS_FEATURE_COMPRESS) || compresses(migration))
+		return 0;
+	migration->features.present &= ~RS_FEATURE_BIT(RS_FEATURE_COMPRESS);
+	return rs_session_fail(
+	    migration->state, -EOPNOTSUPP,
+	    "the source compresses pages, and the parameter compress is off here");
+}
+
 static int get_offer(struct rs_migration *migration)
 {
 	uint64_t offset = rs_stream_bytes_read(migration->stream);
@@ -208,15 +227,20 @@ static int get_offer(struct rs_migration *migration)
 	migration->two_way = rs_migration_has(migration, RS_FEATURE_HANDOVER);
 	if (!migration->two_way)
 		return features->unknown[0] == '\0'
-			   ? 0
+			   ? check_compress(migration)
 			   : refuse_feature(migration, "this end", features->unknown);
 	if (!(rs_stream_flags(migration->stream) & RS_STREAM_WRITE))
 		return rs_session_fail(state, -EINVAL,
 				       "the source waits for answers, and the stream is one-way "
 				       "here");
+	/* The source hears of what is refused here, too. */
+	int refused = check_compress(migration);
+
 	rs_outer_put_return(migration->stream, RS_RETURN_ACCEPT, list,
 			    rs_features_write(list, features));
-	return rs_migration_flush(migration);
+	int flushed = rs_migration_flush(migration);
+
+	return refused != 0 ? refused : flushed;
 }
 
 int rs_handshake_in(struct rs_migration *migration)

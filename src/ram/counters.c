@@ -45,6 +45,11 @@ static const struct rs_stat_info stat_table[] = {
 	STAT(xbzrle_cache_miss_rate, "xbzrle-cache.cache-miss-rate", "", 1),
 	STAT(xbzrle_encoding_rate, "xbzrle-cache.encoding-rate", "", 1),
 	STAT(xbzrle_overflow, "xbzrle-cache.overflow", "pages", 0),
+	STAT(compress_pages, "compression.pages", "pages", 0),
+	STAT(compress_busy, "compression.busy", "pages", 0),
+	STAT(compress_busy_rate, "compression.busy-rate", "", 1),
+	STAT(compress_bytes, "compression.compressed-size", "bytes", 0),
+	STAT(compress_rate, "compression.compression-rate", "", 1),
 };
 
 const struct rs_stat_info *rs_stat_next(const struct rs_stat_info *previous)
@@ -136,4 +141,9 @@ void rs_counters_read(const struct rs_counters *counters, uint32_t page_bytes, u
 	stats->xbzrle_cache_miss_rate = millionths(&counters->xbzrle_cache_miss_rate);
 	stats->xbzrle_encoding_rate = millionths(&counters->xbzrle_encoding_rate);
 	stats->xbzrle_overflow = rs_counter_get(counters->xbzrle_overflow);
+	stats->compress_pages = rs_counter_get(counters->compress_pages);
+	stats->compress_busy = rs_counter_get(counters->compress_busy);
+	stats->compress_busy_rate = millionths(&counters->compress_busy_rate);
+	stats->compress_bytes = rs_counter_get(counters->compress_bytes);
+	stats->compress_rate = millionths(&counters->compress_rate);
 }

@@ -24,6 +24,11 @@ struct rs_counters {
 	_Atomic uint64_t xbzrle_cache_miss_rate; /* this and the next in millionths */
 	_Atomic uint64_t xbzrle_encoding_rate;
 	_Atomic uint64_t xbzrle_overflow;
+	_Atomic uint64_t compress_pages;
+	_Atomic uint64_t compress_busy;
+	_Atomic uint64_t compress_busy_rate; /* this and compress_rate in millionths */
+	_Atomic uint64_t compress_bytes;
+	_Atomic uint64_t compress_rate;
 	_Atomic uint64_t dirty_sync_count;
 	_Atomic uint64_t dirty_pages_rate;
 	_Atomic uint64_t wire_bytes;

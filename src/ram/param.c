@@ -62,6 +62,21 @@ static const struct rs_param_info param_table[RS_PARAM_COUNT] = {
 					 "Size of the cache of pages that were sent, for xbzrle; "
 					 "a power of two, at least a page. A new size begins with "
 					 "an empty cache." },
+	[RS_PARAM_COMPRESS] = { "compress", RS_PARAM_BOOL, "", 0, 1, "off", 0,
+				"Source: compress pages with zlib, in threads; with xbzrle, only "
+				"in the first pass. Destination: accept compressed pages. Must be "
+				"on at both ends; QEMU has it up to 9.0." },
+	[RS_PARAM_COMPRESS_LEVEL] = { "compress-level", RS_PARAM_UINT, "", 0, 9, "1", 0,
+				      "zlib's level: 1 is fast, 9 is small, 0 compresses "
+				      "nothing." },
+	[RS_PARAM_COMPRESS_THREADS] = { "compress-threads", RS_PARAM_UINT, "", 1, 255, "8", 0,
+					"Threads that compress." },
+	[RS_PARAM_COMPRESS_WAIT_THREAD] = { "compress-wait-thread", RS_PARAM_BOOL, "", 0, 1, "on",
+					    0,
+					    "Wait for a thread to be free; else the page goes in "
+					    "full." },
+	[RS_PARAM_DECOMPRESS_THREADS] = { "decompress-threads", RS_PARAM_UINT, "", 1, 255, "2", 0,
+					  "Threads that decompress." },
 };
 
 const struct rs_param_info *rs_param_next(const struct rs_param_info *previous)

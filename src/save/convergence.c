@@ -25,16 +25,34 @@ bool rs_period_sync(struct rs_period *period, uint64_t now_ns, uint64_t newly_di
 	return true;
 }
 
+static double ratio(double amount, double of)
+{
+	return of > 0 ? amount / of : 0;
+}
+
 bool rs_delta_rates(const struct rs_delta_counts *from, const struct rs_delta_counts *to,
 		    uint32_t page_bytes, struct rs_delta_rates *rates)
 {
 	uint64_t handled = to->handled - from->handled;
-	double hits = (double)(to->hits - from->hits), bytes = (double)(to->bytes - from->bytes);
 
 	if (handled == 0)
 		return false;
-	rates->misses = (double)(to->misses - from->misses) / (double)handled;
-	rates->encoding = bytes > 0 ? hits * page_bytes / bytes : 0;
+	rates->misses = ratio((double)(to->misses - from->misses), (double)handled);
+	rates->encoding =
+	    ratio((double)(to->hits - from->hits) * page_bytes, (double)(to->bytes - from->bytes));
+	return true;
+}
+
+bool rs_compress_rates(const struct rs_compress_counts *from, const struct rs_compress_counts *to,
+		       uint32_t page_bytes, struct rs_compress_rates *rates)
+{
+	uint64_t handled = to->handled - from->handled;
+
+	if (handled == 0)
+		return false;
+	rates->busy = ratio((double)(to->busy - from->busy), (double)handled);
+	rates->compression = ratio((double)(to->pages - from->pages) * page_bytes,
+				   (double)(to->bytes - from->bytes));
 	return true;
 }
 

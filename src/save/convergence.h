@@ -40,6 +40,22 @@ struct rs_delta_rates {
 bool rs_delta_rates(const struct rs_delta_counts *from, const struct rs_delta_counts *to,
 		    uint32_t page_bytes, struct rs_delta_rates *rates);
 
+/* The same of compressed pages. */
+struct rs_compress_counts {
+	uint64_t handled; /* pages of every kind */
+	uint64_t busy;    /* that found no thread */
+	uint64_t pages;   /* that were compressed */
+	uint64_t bytes;   /* that were sent for them */
+};
+
+struct rs_compress_rates {
+	double busy;        /* of the pages handled, 0 to 1 */
+	double compression; /* bytes of pages over bytes sent for them; 0 if none were */
+};
+
+bool rs_compress_rates(const struct rs_compress_counts *from, const struct rs_compress_counts *to,
+		       uint32_t page_bytes, struct rs_compress_rates *rates);
+
 /* Between looks at the bandwidth: ends with the first look at least 100 ms after its start. */
 struct rs_window {
 	uint64_t start_ns;

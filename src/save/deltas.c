@@ -61,7 +61,7 @@ void rs_deltas_resize(struct rs_deltas *deltas, struct rs_state *state)
 	uint64_t bytes = wanted_bytes(state);
 	struct rs_page_cache resized;
 
-	if (!rs_deltas_on(deltas) || bytes == deltas->cache_bytes)
+	if (!rs_deltas_on(deltas) || deltas->last_stage || bytes == deltas->cache_bytes)
 		return;
 	deltas->cache_bytes = bytes;
 	if (rs_page_cache_init(&resized, bytes, state->page_bytes) != 0) {

@@ -30,8 +30,8 @@ static inline bool rs_deltas_on(const struct rs_deltas *deltas)
 	return deltas->cache.items != NULL;
 }
 
-/* If xbzrle-cache-size has changed, go on with an empty cache of that size. What was sent from the
- * cache must have been flushed. */
+/* If xbzrle-cache-size has changed, go on with an empty cache of that size; in the last stage all
+ * stays as it is. What was sent from the cache must have been flushed. */
 void rs_deltas_resize(struct rs_deltas *deltas, struct rs_state *state);
 
 /* A period ends: its rates become statistics. */

@@ -58,6 +58,8 @@ static void send_content(struct rs_save *save, const struct rs_region *region, u
 {
 	if (sends_deltas(save))
 		rs_deltas_send(&save->deltas, &save->writer, region, first, count);
+	else if (rs_compressor_on(&save->compressor))
+		rs_compressor_send(&save->compressor, region, first, count);
 	else
 		rs_record_writer_pages(&save->writer, region, first, count);
 }

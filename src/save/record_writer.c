@@ -79,17 +79,33 @@ void rs_record_writer_pages(struct rs_record_writer *writer, const struct rs_reg
 				region->host + (first << writer->state->page_shift));
 }
 
+/* A page of which the record tells how long its content is. Length of all but its first word. */
+static size_t write_encoded(struct rs_record_writer *writer, const struct rs_region *region,
+			    uint64_t page, unsigned flag, const uint8_t *data, size_t bytes)
+{
+	write_zero_run(writer);
+	size_t header_bytes = put_header(writer, region, page, flag, bytes);
+
+	rs_stream_put_bytes(writer->stream, data, bytes);
+	rs_counter_add(writer->state->counters.transferred, bytes);
+	return header_bytes - 8 + bytes;
+}
+
 void rs_record_writer_delta(struct rs_record_writer *writer, const struct rs_region *region,
 			    uint64_t page, const uint8_t *delta, size_t bytes)
 {
+	rs_counter_add(writer->state->counters.xbzrle_bytes,
+		       write_encoded(writer, region, page, RS_FLAG_XBZRLE, delta, bytes));
+}
+
+void rs_record_writer_compressed(struct rs_record_writer *writer, const struct rs_region *region,
+				 uint64_t page, const uint8_t *data, size_t bytes)
+{
 	struct rs_counters *counters = &writer->state->counters;
 
-	write_zero_run(writer);
-	size_t header_bytes = put_header(writer, region, page, RS_FLAG_XBZRLE, bytes);
-
-	rs_stream_put_bytes(writer->stream, delta, bytes);
-	rs_counter_add(counters->xbzrle_bytes, header_bytes - 8 + bytes);
-	rs_counter_add(counters->transferred, bytes);
+	rs_counter_add(counters->compress_pages, 1);
+	rs_counter_add(counters->compress_bytes,
+		       write_encoded(writer, region, page, RS_FLAG_COMPRESS_PAGE, data, bytes));
 }
 
 static void put_list_entry(struct rs_record_writer *writer, const struct rs_region *region,

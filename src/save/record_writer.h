@@ -37,6 +37,10 @@ void rs_record_writer_copies(struct rs_record_writer *writer, const struct rs_re
 void rs_record_writer_delta(struct rs_record_writer *writer, const struct rs_region *region,
 			    uint64_t page, const uint8_t *delta, size_t bytes);
 
+/* A compressed page. The data are not needed any more afterwards. */
+void rs_record_writer_compressed(struct rs_record_writer *writer, const struct rs_region *region,
+				 uint64_t page, const uint8_t *data, size_t bytes);
+
 /* The list of regions. */
 void rs_record_writer_list(struct rs_record_writer *writer, bool with_address);
 

@@ -22,6 +22,7 @@ static int sync_dirty(struct rs_save *save)
 	if (rs_period_sync(&save->period, rs_clock_ns(), newly_dirty, &pages_per_second)) {
 		rs_counter_set(save->state->counters.dirty_pages_rate, pages_per_second);
 		rs_deltas_count(&save->deltas, save->state);
+		rs_compressor_count(&save->compressor);
 	}
 	return result;
 }
@@ -29,6 +30,7 @@ static int sync_dirty(struct rs_save *save)
 /* The stream's failure becomes the session's, unless something else failed first. */
 static int flush(struct rs_save *save)
 {
+	rs_compressor_drain(&save->compressor);
 	rs_record_writer_flush(&save->writer);
 	int result = rs_session_check_stream(save->state, save->writer.stream);
 
@@ -43,6 +45,7 @@ static int flush_before_leaving(void *opaque)
 /* Mark of the body's end; the call is over, its pins with it. */
 static int end_body(struct rs_save *save)
 {
+	rs_compressor_drain(&save->compressor);
 	/* A broken-off body must not look whole, nor what is queued be read once it is unpinned. */
 	if (rs_session_code(save->state) != 0)
 		rs_stream_shutdown(save->writer.stream);
@@ -91,7 +94,8 @@ int rs_ram_save_setup(struct rs_state *state, struct rs_stream *stream, bool run
 	save->writer.stream = stream;
 	save->writer.runs = runs;
 	rs_page_cursor_init(&save->cursor, state);
-	if (rs_deltas_init(&save->deltas, state) != 0)
+	if (rs_deltas_init(&save->deltas, state) != 0 ||
+	    rs_compressor_init(&save->compressor, &save->writer) != 0)
 		return rs_session_code(state);
 	return setup_body(save);
 }
@@ -191,7 +195,6 @@ int rs_ram_save_complete(struct rs_state *state, struct rs_stream *stream)
 	set_limited(state->save, false);
 	state->save->deltas.last_stage = true;
 	result = send_body(state->save, stream);
-	rs_deltas_fini(&state->save->deltas);
 	return result == 1 ? 0 : result;
 }
 
@@ -204,6 +207,7 @@ void rs_ram_save_cleanup(struct rs_state *state)
 	rs_page_cursor_release(&save->cursor);
 	rs_population_slot_clear(&save->population);
 	rs_deltas_fini(&save->deltas);
+	rs_compressor_fini(&save->compressor);
 	rs_dirty_logs_stop(state);
 	pthread_mutex_lock(&state->lock);
 	state->save = NULL;

@@ -5,6 +5,7 @@
 
 #include "ram/page_cursor.h"
 #include "ram/population.h"
+#include "save/compressor.h"
 #include "save/convergence.h"
 #include "save/deltas.h"
 #include "save/record_writer.h"
@@ -18,6 +19,7 @@ struct rs_save {
 	struct rs_record_writer writer;
 	struct rs_population_slot population;
 	struct rs_deltas deltas;
+	struct rs_compressor compressor;
 	struct rs_period period;
 	/* of the body that is being written */
 	bool limited;

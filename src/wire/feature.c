@@ -12,6 +12,7 @@ static const struct feature {
 	{ RS_FEATURE_RUNS, 0, "runs" },
 	{ RS_FEATURE_DEVICE_LENGTHS, 0, "device-lengths" },
 	{ RS_FEATURE_HANDOVER, 0, "handover" },
+	{ RS_FEATURE_COMPRESS, 0, "compress" },
 };
 
 #define FEATURE_COUNT (sizeof(features_known) / sizeof(features_known[0]))

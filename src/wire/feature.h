@@ -20,6 +20,7 @@ enum rs_feature_id {
 	RS_FEATURE_RUNS = 2,           /* records for runs of pages */
 	RS_FEATURE_DEVICE_LENGTHS = 3, /* u64 length before the body of a device section */
 	RS_FEATURE_HANDOVER = 4,       /* CHECK/READY/COMMIT/RUNNING; two-way streams only */
+	RS_FEATURE_COMPRESS = 5,       /* compressed pages may come */
 };
 
 #define RS_FEATURE_BIT(id) (1u << (id))

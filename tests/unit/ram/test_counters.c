@@ -118,7 +118,9 @@ static bool is_double(size_t offset)
 {
 	return offset == offsetof(struct rs_stats, mbps) ||
 	       offset == offsetof(struct rs_stats, xbzrle_cache_miss_rate) ||
-	       offset == offsetof(struct rs_stats, xbzrle_encoding_rate);
+	       offset == offsetof(struct rs_stats, xbzrle_encoding_rate) ||
+	       offset == offsetof(struct rs_stats, compress_busy_rate) ||
+	       offset == offsetof(struct rs_stats, compress_rate);
 }
 
 /* Programs print what the table has: each field of the struct once, under QEMU's names. */
