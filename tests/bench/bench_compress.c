@@ -248,7 +248,7 @@ static void run_pool(struct set *set, unsigned threads, bool deflating)
 {
 	const struct rs_worker_pool_config config = {
 		.threads = threads,
-		.jobs = 2 * threads + 2,
+		.jobs = 4 * threads + 2,
 		.job_bytes = sizeof(struct job),
 		.worker_bytes = sizeof(struct worker),
 		.work = deflating ? deflate_job : inflate_job,

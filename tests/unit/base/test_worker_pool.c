@@ -221,16 +221,16 @@ static void the_ring_is_bounded(void **state)
 	}
 	assert_null(rs_worker_pool_free_job(pool));
 	sem_post(&may_end);
+	sem_post(&may_end);
 	void *done = rs_worker_pool_done(pool, true);
 
 	assert_ptr_equal(rs_worker_pool_done(pool, false), done);
 	assert_null(rs_worker_pool_free_job(pool));
 	take(pool, 0);
 	assert_non_null(rs_worker_pool_free_job(pool));
+	take(pool, 1);
 	assert_null(rs_worker_pool_done(pool, false));
 	sem_post(&may_end);
-	sem_post(&may_end);
-	take(pool, 1);
 	take(pool, 2);
 	assert_null(rs_worker_pool_done(pool, true));
 	destroy_pool(pool, 3);
