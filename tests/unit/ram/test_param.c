@@ -4,6 +4,7 @@
 #include "base/error.h"
 
 #include <setjmp.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
@@ -41,8 +42,12 @@ static void defaults_are_those_of_qemu(void **state)
 		const char *name, *value;
 	} defaults[] = {
 		{ "max-bandwidth", "134217728" }, /* 128 MiB/s */
-		{ "downtime-limit", "300" },      { "x-ignore-shared", "off" },
-		{ "x-clear-bitmap-shift", "18" }, { "machine", "" },
+		{ "downtime-limit", "300" },
+		{ "x-ignore-shared", "off" },
+		{ "x-clear-bitmap-shift", "18" },
+		{ "machine", "" },
+		{ "xbzrle", "off" },
+		{ "xbzrle-cache-size", "67108864" },
 	};
 	struct rs_params params;
 	char value[64];
@@ -144,6 +149,16 @@ static void texts_and_what_they_mean(void **state)
 		{ "uuid", "", 0, "" },
 		{ "uuid", "00112233", -EINVAL, NULL },
 		{ "lax", "on", 0, "on" },
+		/* whole pages, and a power of two of them; pages are of 4 KiB here */
+		{ "xbzrle-cache-size", "4096", 0, "4096" },
+		{ "xbzrle-cache-size", "64k", 0, "65536" },
+		{ "xbzrle-cache-size", "1T", 0, "1099511627776" },
+		{ "xbzrle-cache-size", "2048", -EINVAL, NULL },
+		{ "xbzrle-cache-size", "4095", -EINVAL, NULL },
+		{ "xbzrle-cache-size", "12k", -EINVAL, NULL },
+		{ "xbzrle-cache-size", "65537", -EINVAL, NULL },
+		{ "xbzrle-cache-size", "0", -ERANGE, NULL },
+		{ "xbzrle-cache-size", "2T", -ERANGE, NULL },
 	};
 
 	(void)state;
@@ -184,6 +199,31 @@ static void a_refusal_names_the_range(void **state)
 	error = (struct rs_error){ 0 };
 	rs_params_set(&params, RS_PARAM_X_IGNORE_SHARED, "maybe", &error);
 	assert_string_equal(error.text, "parameter x-ignore-shared: 'maybe' is neither on nor off");
+	error = (struct rs_error){ 0 };
+	rs_params_set(&params, RS_PARAM_XBZRLE_CACHE_SIZE, "96M", &error);
+	assert_string_equal(error.text, "parameter xbzrle-cache-size: '96M' is not a power of two "
+					"from 4096 to 1099511627776 bytes");
+	error = (struct rs_error){ 0 };
+	rs_params_set(&params, RS_PARAM_XBZRLE_CACHE_SIZE, "0", &error);
+	assert_string_equal(error.text, "parameter xbzrle-cache-size: '0' is not a power of two "
+					"from 4096 to 1099511627776 bytes");
+}
+
+/* The smallest cache holds one page, of whatever size pages are. */
+static void a_cache_holds_a_page(void **state)
+{
+	(void)state;
+	for (uint32_t page_bytes = 1024; page_bytes <= 65536; page_bytes *= 2) {
+		struct rs_params params;
+		char text[32];
+
+		rs_params_init(&params, page_bytes);
+		snprintf(text, sizeof(text), "%u", page_bytes);
+		assert_int_equal(rs_params_set(&params, RS_PARAM_XBZRLE_CACHE_SIZE, text, NULL), 0);
+		snprintf(text, sizeof(text), "%u", page_bytes / 2);
+		assert_true(rs_params_set(&params, RS_PARAM_XBZRLE_CACHE_SIZE, text, NULL) < 0);
+		assert_int_equal(rs_params_number(&params, RS_PARAM_XBZRLE_CACHE_SIZE), page_bytes);
+	}
 }
 
 static void texts_have_an_end(void **state)
@@ -258,6 +298,7 @@ int main(void)
 		cmocka_unit_test(texts_and_what_they_mean),
 		cmocka_unit_test(a_refusal_names_the_range),
 		cmocka_unit_test(texts_have_an_end),
+		cmocka_unit_test(a_cache_holds_a_page),
 		cmocka_unit_test(a_uuid_as_bytes),
 		cmocka_unit_test(values_need_room),
 		cmocka_unit_test(unknown_names),

@@ -62,6 +62,50 @@ static void many_pages_do_not_overflow(void **state)
 	assert_int_equal(rate, pages / 2);
 }
 
+/* ---- rates of XBZRLE ----------------------------------------------------------------------- */
+
+/* Misses are counted against pages of every kind, and bytes against whole pages that were found. */
+static void rates_of_deltas(void **state)
+{
+	static const struct {
+		struct rs_delta_counts from, to;
+		double misses, encoding;
+	} cases[] = {
+		/* handled, misses, hits, bytes */
+		{ { 0 }, { 100, 25, 10, 4096 }, 0.25, 10 },
+		{ { 1000, 400, 300, 5000 }, { 1200, 500, 310, 6024 }, 0.5, 40 },
+		{ { 0 }, { 8, 8, 0, 0 }, 1, 0 },
+		/* All that was found had not changed. */
+		{ { 0 }, { 10, 0, 10, 0 }, 0, 0 },
+		/* Overflows cost what a page costs. */
+		{ { 0 }, { 4, 0, 4, 4 * 4096 }, 0, 1 },
+		{ { 5, 1, 1, 1 }, { 1ull << 41, 1ull << 40, 1, 1 }, 0.5, 0 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct rs_delta_rates rates = { -1, -1 };
+
+		print_message("case %zu\n", i);
+		assert_true(rs_delta_rates(&cases[i].from, &cases[i].to, 4096, &rates));
+		assert_true(rates.misses > cases[i].misses - 1e-9 &&
+			    rates.misses < cases[i].misses + 1e-9);
+		assert_true(rates.encoding > cases[i].encoding - 1e-9 &&
+			    rates.encoding < cases[i].encoding + 1e-9);
+	}
+}
+
+/* A period without pages leaves the rates of the last one. */
+static void no_pages_no_rates(void **state)
+{
+	const struct rs_delta_counts same = { 100, 25, 10, 4096 };
+	struct rs_delta_rates rates = { 0.5, 7 };
+
+	(void)state;
+	assert_false(rs_delta_rates(&same, &same, 4096, &rates));
+	assert_true(rates.misses == 0.5 && rates.encoding == 7);
+}
+
 /* ---- windows of bandwidth ------------------------------------------------------------------ */
 
 static void scripted_windows(void **state)
@@ -156,6 +200,7 @@ int main(void)
 		cmocka_unit_test(scripted_syncs),   cmocka_unit_test(many_pages_do_not_overflow),
 		cmocka_unit_test(scripted_windows), cmocka_unit_test(a_window_that_was_late),
 		cmocka_unit_test(the_threshold),    cmocka_unit_test(the_expected_downtime),
+		cmocka_unit_test(rates_of_deltas),  cmocka_unit_test(no_pages_no_rates),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

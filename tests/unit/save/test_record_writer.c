@@ -124,6 +124,69 @@ static void qemus_form(void **state)
 	check_counters(4, 4, expected_bytes - 2 * 8);
 }
 
+/* ---- copies and deltas --------------------------------------------------------------------- */
+
+static uint64_t delta_bytes(void)
+{
+	return counter(&writer.state->counters.xbzrle_bytes);
+}
+
+/* What is sent is not the region's memory, but what was given. */
+static void copies_of_pages(void **state)
+{
+	static uint8_t copies[3 * PAGE];
+
+	(void)state;
+	expected_bytes = 0;
+	for (size_t i = 0; i < sizeof(copies); i++)
+		copies[i] = (uint8_t)(i / 7);
+	rs_record_writer_copies(&writer, a, 4, 1, copies);
+	EXPECT_WORD(0x40, 0x08);
+	EXPECT(1, 'a');
+	expect(copies, PAGE);
+	rs_record_writer_copies(&writer, a, 5, 2, copies + PAGE);
+	EXPECT_WORD(0x50, 0x28);
+	expect(copies + PAGE, PAGE);
+	EXPECT_WORD(0x60, 0x28);
+	expect(copies + 2 * PAGE, PAGE);
+	writer.runs = true;
+	rs_record_writer_copies(&writer, a, 7, 3, copies);
+	EXPECT_WORD(0x70, 0x2c);
+	EXPECT(0, 0, 0, 0, 0, 0, 0x30, 0);
+	expect(copies, 3 * PAGE);
+	check_output();
+	check_counters(6, 0, expected_bytes);
+	assert_int_equal(delta_bytes(), 0);
+}
+
+/* A delta is copied, counts as bytes of deltas without the word, and not as a page. */
+static void deltas(void **state)
+{
+	uint8_t delta[300] = { 0x05, 0x02, 0xaa, 0xbb };
+
+	(void)state;
+	expected_bytes = 0;
+	rs_record_writer_delta(&writer, b, 2, delta, 4);
+	EXPECT_WORD(0x20, 0x40);
+	EXPECT(2, 'b', 'b', 1, 0, 4, 0x05, 0x02, 0xaa, 0xbb);
+	assert_int_equal(delta_bytes(), 3 + 3 + 4);
+	memset(delta, 0xcc, sizeof(delta));
+	/* Zero pages that wait go first. */
+	writer.runs = true;
+	rs_record_writer_zero(&writer, b, 3, 2);
+	rs_record_writer_delta(&writer, b, 5, delta, sizeof(delta));
+	EXPECT_WORD(0x30, 0x26);
+	EXPECT(0, 0, 0, 0, 0, 0, 0x20, 0);
+	EXPECT_WORD(0x50, 0x60);
+	EXPECT(1, 1, 0x2c);
+	memset(delta, 0xcc, sizeof(delta));
+	expect(delta, sizeof(delta));
+	memset(delta, 0, sizeof(delta));
+	check_output();
+	assert_int_equal(delta_bytes(), 10 + 3 + sizeof(delta));
+	check_counters(0, 2, expected_bytes);
+}
+
 /* ---- native form --------------------------------------------------------------------------- */
 
 static void runs_of_pages(void **state)
@@ -250,6 +313,7 @@ int main(void)
 		TEST(qemus_form),           TEST(runs_of_pages),
 		TEST(zero_runs_are_joined), TEST(a_flush_writes_what_waits),
 		TEST(the_list_of_regions),  TEST(the_list_with_addresses),
+		TEST(copies_of_pages),      TEST(deltas),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
