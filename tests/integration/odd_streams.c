@@ -103,6 +103,7 @@ static void open_vm(struct odd_vm *vm, unsigned options)
 	set(vm, ODD_MACHINE, "machine", "pc-i440fx-7.2");
 	set(vm, ODD_UUID, "uuid", "abababab-abab-abab-abab-abababababab");
 	set(vm, ODD_LAX, "lax", "on");
+	set(vm, ODD_COMPRESS, "compress", "on");
 	set(vm, ODD_HUGE_DEVICES, "max-device-state", "1T");
 	assert_int_equal(add_region(vm, "a", 4 * PAGE, 4 * PAGE, 0), 0);
 	uint32_t readonly = options & ODD_READONLY ? RS_REGION_READONLY : 0;

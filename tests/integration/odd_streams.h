@@ -28,8 +28,8 @@ enum odd_options {
 	ODD_UUID = 1 << 9,         /* parameter uuid is 0xab all over */
 	ODD_OPAQUE = 1 << 10,      /* load_opaque in place of load_device */
 	ODD_LAX_TAKES = 1 << 11,   /* with parameter lax it is taken */
+	ODD_COMPRESS = 1 << 16,    /* parameter compress is on, and QEMU's capability */
 	/* The QEMU whose verdict the row has is one with this capability, which we do not have. */
-	ODD_QEMU_COMPRESS = 1 << 16,
 	ODD_QEMU_POSTCOPY = 1 << 17,
 };
 

@@ -1,9 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * Odd and malformed encoded pages: XBZRLE deltas, compressed pages. Nothing decompresses the latter
- * yet, so that all of them are refused by name. What QEMU says to each is here for the day when
- * something does.
- */
+/* Odd and malformed encoded pages: XBZRLE deltas, compressed pages. */
 #include "integration/odd_streams.h"
 
 #include <errno.h>
@@ -124,41 +120,59 @@ static void bad_records_of_deltas(void **unused)
 	RUN_ODD_STREAMS(rows);
 }
 
-#define NO_COMPRESS -EOPNOTSUPP, "a compressed page, but the parameter compress is off"
-#define NO_COMPRESS_YET "nothing is decompressed yet"
-
-#define COMPRESSED(bytes, data) "qemu setup end u64:100 s:a u32:" bytes " " data " eos foot eof"
+#define COMPRESSED(bytes, data) "qemu setup end u64:100 s:a u32:" bytes " " data END
 
 /* A page of 0x5a: zlib's header and all but the end, and the end with its check sum. */
 #define DEFLATED "h:7801edd081100000000321cff70799c7ae102a0c183060c0800103060c183060c080"
 #define DEFLATED_END " h:81f78101834ba04c"
+#define DEFLATED_PAGE "u32:2a " DEFLATED DEFLATED_END
+
+#define BAD_PAGE QEMU_REFUSES, -EINVAL, "region a, offset 0x0: a malformed compressed page", ""
+#define BAD_LENGTH QEMU_REFUSES, -EINVAL, "record 0x100: a compressed page of ", ""
 
 /* QEMU 9.1 and later have no such record any more. */
 static void compressed(void **unused)
 {
 	static const struct odd_stream rows[] = {
-		{ "a page", ODD_QEMU_COMPRESS, COMPRESSED("2a", DEFLATED DEFLATED_END),
-		  QEMU_TAKES_BEFORE(901), NO_COMPRESS, NO_COMPRESS_YET },
+		{ "a page", ODD_COMPRESS, COMPRESSED("2a", DEFLATED DEFLATED_END),
+		  QEMU_TAKES_BEFORE(901), 0, "a0:5a a1:11", "" },
 		{ "a page, without the capability", 0, COMPRESSED("2a", DEFLATED DEFLATED_END),
-		  QEMU_REFUSES, NO_COMPRESS, "" },
-		{ "nothing", ODD_QEMU_COMPRESS, COMPRESSED("0", ""), QEMU_REFUSES, NO_COMPRESS,
-		  "" },
+		  QEMU_REFUSES, -EOPNOTSUPP,
+		  "record 0x100: a compressed page, but the parameter compress is off", "" },
+		{ "pages of both regions", ODD_COMPRESS,
+		  "qemu setup part u64:1100 s:b " DEFLATED_PAGE " u64:120 " DEFLATED_PAGE
+		  " u64:3100 s:a " DEFLATED_PAGE " eos foot end" END,
+		  QEMU_TAKES_BEFORE(901), 0, "a0:11 a2:11 a3:5a b0:5a b1:5a", "" },
+		{ "zeros, and then a delta to them, in later bodies", ODD_COMPRESS,
+		  "qemu setup part u64:100 s:a " DEFLATED_PAGE
+		  " eos foot part zero-a eos foot end u64:60 u8:1 u16:3 h:0101bb" END,
+		  QEMU_TAKES_BEFORE(901), 0, "a0:0,1=bb a1:11", "" },
+		{ "a delta in a later body", ODD_COMPRESS,
+		  "qemu setup part u64:100 s:a " DEFLATED_PAGE
+		  " eos foot end u64:60 u8:1 u16:3 h:0101bb" END,
+		  QEMU_TAKES_BEFORE(901), 0, "a0:5a,1=bb a1:11", "" },
+		{ "nothing", ODD_COMPRESS, COMPRESSED("0", ""), BAD_LENGTH },
 		/* 4110 is what zlib may need for a page of noise. */
-		{ "longer than a page can get", ODD_QEMU_COMPRESS,
-		  COMPRESSED("100f", DEFLATED DEFLATED_END " fill:4069*0"), QEMU_REFUSES,
-		  NO_COMPRESS, "" },
-		{ "no zlib", ODD_QEMU_COMPRESS, COMPRESSED("4", "u32:0"), QEMU_REFUSES, NO_COMPRESS,
-		  "" },
-		{ "another check sum", ODD_QEMU_COMPRESS,
-		  COMPRESSED("2a", DEFLATED " h:81f78101834ba04d"), QEMU_REFUSES, NO_COMPRESS, "" },
-		{ "the stream's end is missing", ODD_QEMU_COMPRESS,
+		{ "longer than a page can get", ODD_COMPRESS,
+		  COMPRESSED("100f", DEFLATED DEFLATED_END " fill:4069*0"), BAD_LENGTH },
+		{ "no zlib", ODD_COMPRESS, COMPRESSED("4", "u32:0"), BAD_PAGE },
+		{ "another check sum", ODD_COMPRESS,
+		  COMPRESSED("2a", DEFLATED " h:81f78101834ba04d"), BAD_PAGE },
+		{ "the stream's end is missing", ODD_COMPRESS,
 		  COMPRESSED("2a", "h:7801ecd081100000000321cff70799c7ae102a0c183060c0800103060c18"
 				   "3060c08081f781010000ffff"),
-		  QEMU_REFUSES, NO_COMPRESS, "" },
-		{ "4097 bytes", ODD_QEMU_COMPRESS, COMPRESSED("2a", DEFLATED " h:81fb81012400a0a6"),
-		  QEMU_REFUSES, NO_COMPRESS, "" },
-		{ "4095 bytes", ODD_QEMU_COMPRESS, COMPRESSED("2a", DEFLATED " h:81f38101e2f09ff2"),
-		  QEMU_TAKES_BEFORE(901), NO_COMPRESS, NO_COMPRESS_YET },
+		  BAD_PAGE },
+		{ "4097 bytes", ODD_COMPRESS, COMPRESSED("2a", DEFLATED " h:81fb81012400a0a6"),
+		  BAD_PAGE },
+		{ "4095 bytes", ODD_COMPRESS | ODD_LAX_TAKES,
+		  COMPRESSED("2a", DEFLATED " h:81f38101e2f09ff2"), QEMU_TAKES_BEFORE(901), -EINVAL,
+		  "region a, offset 0x0: a compressed page of 4095 bytes | a0:5a,fff=11 a1:11",
+		  "what it leaves depends on what lay there before; no writer does that" },
+		{ "outside its region", ODD_COMPRESS,
+		  "qemu setup end u64:4100 s:a " DEFLATED_PAGE END, QEMU_REFUSES, -EINVAL,
+		  "region a, offset 0x4000: 4096 bytes there lie outside", "" },
+		{ "cut off", ODD_COMPRESS, "qemu setup end u64:100 s:a u32:2a " DEFLATED,
+		  QEMU_REFUSES, -ENODATA, "the stream ended", "" },
 	};
 	(void)unused;
 	RUN_ODD_STREAMS(rows);
