@@ -11,7 +11,7 @@
 /* Memory whose pages make up a job; see save/compressor.c. Inflating takes a fifth of the time that
  * deflating takes. */
 #define JOB_BYTES (128u << 10)
-#define JOBS_PER_THREAD 2u
+#define JOBS_PER_THREAD 4u
 
 struct page_to_inflate {
 	uint64_t page;

@@ -11,8 +11,9 @@
  * handing it over. */
 #define JOB_BYTES 65536u
 
-/* A job that is filled, or whose records are written, while each thread has one. */
-#define JOBS_PER_THREAD 2u
+/* So many that no thread runs out of them while the owner, which is woken for several at once, writes
+ * what is done. */
+#define JOBS_PER_THREAD 4u
 
 /* What a record of a compressed page has more than one of a full page. */
 #define LENGTH_BYTES 4u
