@@ -156,13 +156,14 @@ def zeros(region, pages, size=PAGE):
     return zero(0, region) + b"".join(zero(number * size) for number in range(1, pages))
 
 
-def ram(used=2, other=1, address=None):
-    """Every page comes: what lacks one is refused."""
+def ram(used=2, other=1, address=None, records=b""):
+    """Every page comes: what lacks one is refused. records: more of them, at the end."""
     listed = block_list((b"a", used * PAGE), (b"b", other * PAGE), address=address)
     return (section(1, listed + END) + section(2, zeros(b"a", used) + zeros(b"b", other) + END) +
-            section(3, page(0) + END))
+            section(3, page(0) + records + END))
 
 
+DELTAS = delta(0, b"\5\1\xaa") + delta(PAGE, b"\0\2\xbb\xcc", b"a") + delta(0, b"")
 DEVICE = section(4, u64(5) + b"state", 3, b"cpu", 1)
 QEMU_DEVICE = section(4, b"four", 3, b"cpu", 1)
 DESCRIPTION = u8(6) + u32(2) + b"{}"
@@ -208,6 +209,8 @@ def outer_seeds():
     yield "ignored", (u8(0x04) + header(b"pc", capability) +
                       section(1, block_list((b"a", 2 * PAGE), (b"b", PAGE), address=0x1000) + END) +
                       section(3, zeros(b"a", 2) + END) + u8(0))
+    for title, records in ("deltas", DELTAS), ("bad-delta", DELTAS + delta(0, b"\0\1")):
+        yield title, u8(0x00) + qemu + ram(records=records) + QEMU_DEVICE + u8(0)
     yield "partial-device", (u8(0x01) + native + ram() +
                              section(4, u64(5) + b"state", 3, b"xyz", 1))
 
@@ -318,7 +321,8 @@ def program_seeds():
         for title, data in {
                 "qemu": qemu + ram() + end, "uuid": uuid + ram() + end, "ignored": ignored + end,
                 "no-end": qemu + ram() + QEMU_DEVICE + u8(0), "cut": qemu + ram()[:-9],
-                "native": one_way + DEVICE + u8(0), "names": qemu + odd + end,
+                "native": one_way + DEVICE + u8(0), "deltas": qemu + ram(records=DELTAS) + end,
+                "delta-cut": (qemu + ram(records=DELTAS))[:-24], "names": qemu + odd + end,
                 "gzip": gzip.compress(qemu + ram() + end, mtime=0),
                 "gzip-cut": gzip.compress(qemu + ram() + end, mtime=0)[:-9],
                 "missing": qemu + section(1, block_list((b"a", PAGE)) + END) + section(3, END) + end,
