@@ -13,7 +13,8 @@
  *
  * STREAM is a file, or an address of a socket to listen on.
  *
- * options:	rubbish			what is in the regions before is not zero
+ * options:	PARAMETER=VALUE		first of all, any number of them
+ *		rubbish			what is in the regions before is not zero
  *		NAME BYTES ADDRESS	this region is ignored (x-ignore-shared)
  *
  * Prints what it found, as JSON.
@@ -56,19 +57,31 @@ static int print(const struct tool *tool)
 	int result = rs_stats_get(tool->regions.state, &stats);
 
 	printf("{\"machine\": \"%s\", \"bodies\": %d, \"zero\": %llu, \"page\": %llu, "
-	       "\"xbzrle\": %llu, \"recoded\": %llu, ",
+	       "\"xbzrle\": %llu, \"compressed\": %llu, \"recoded\": %llu, ",
 	       tool->framing.machine, tool->framing.bodies, (unsigned long long)stats.duplicate,
 	       (unsigned long long)stats.normal, (unsigned long long)stats.xbzrle_pages,
-	       (unsigned long long)tool->recoder.deltas);
+	       (unsigned long long)stats.compress_pages, (unsigned long long)tool->recoder.deltas);
 	regions_print(&tool->regions);
 	printf("}\n");
 	return result;
+}
+
+static int set_parameter(struct tool *tool, const char *option)
+{
+	const char *value = strchr(option, '=');
+	char name[64];
+
+	snprintf(name, sizeof(name), "%.*s", (int)(value - option), option);
+	return rs_param_set(tool->regions.state, name, value + 1);
 }
 
 static int take_options(struct tool *tool, int count, char **options)
 {
 	struct regions *regions = &tool->regions;
 
+	for (; count > 0 && strchr(options[0], '=') != NULL; count--, options++)
+		if (set_parameter(tool, options[0]) != 0)
+			return -EINVAL;
 	if (count == 1 && strcmp(options[0], "rubbish") == 0)
 		regions->rubbish = 1;
 	if (count != 3)

@@ -93,6 +93,7 @@ class Fixtures(Case):
         self.assertEqual(found["zero"], records["zero"])
         self.assertEqual(found["page"], records["page"])
         self.assertEqual(found["xbzrle"], records.get("xbzrle", 0))
+        self.assertEqual(found["compressed"], records.get("compress_page", 0))
 
     def check(self, name, *options):
         stream = self.unpack(name)
@@ -128,18 +129,26 @@ class Fixtures(Case):
     def test_xbzrle_small_cache(self):
         self.check("xbzrle-small-cache")
 
-    def check_recoded(self, name, stream):
+    def test_compress(self):
+        self.check("compress", "compress=on")
+
+    def test_compress_over_rubbish(self):
+        self.check("compress", "compress=on", "rubbish")
+
+    def test_compress_with_deltas(self):
+        for threads in 1, 2, 9:
+            self.check("compress-xbzrle", "compress=on", f"decompress-threads={threads}")
+
+    def check_recoded(self, name):
         """Every delta in it is what our encoder makes of the same two pages."""
-        found = self.run_program("recode", stream)
+        found = self.run_program("recode", self.unpack(name), "compress=on")
         self.assertEqual(found["recoded"], EXPECTED[name]["records"]["xbzrle"])
         self.check_regions(name, found)
         return found["recoded"]
 
     def test_deltas_are_made_again(self):
-        recoded = [self.check_recoded(name, self.unpack(name))
-                   for name in ("xbzrle", "xbzrle-small-cache")]
-        self.check_recoded("compress-xbzrle", self.inflate("compress-xbzrle"))
-        self.assertEqual(sum(recoded) + EXPECTED["compress-xbzrle"]["records"]["xbzrle"], 4313)
+        self.assertEqual(sum(self.check_recoded(name) for name in (
+            "xbzrle", "xbzrle-small-cache", "compress-xbzrle")), 4313)
 
     def inflate(self, name):
         """The stream with its compressed pages in full."""

@@ -34,18 +34,19 @@ class Inspect(Case):
 
     # ---- recorded streams ------------------------------------------------------------------
 
-    def check_fixture(self, name):
+    def check_fixture(self, name, *arguments):
         expected = EXPECTED[name]
         directory, devices = self.path("regions"), self.path("devices")
-        found = self.inspect("--extract", directory, "--devices", devices, fixture(name)).json
+        found = self.inspect("--extract", directory, "--devices", devices, *arguments,
+                             fixture(name)).json
         self.assertEqual((found["whole"], found["error"], found["packed"]), (True, "", "gzip"))
         self.assertEqual(found["header"]["machine"], expected["machine"])
         self.assertEqual(found["bytes"], expected["bytes"])
         self.assertEqual(found["bytes-behind"], 0)
         self.assertEqual(found["ram-bodies"], expected["bodies"])
         records = found["records"]
-        names = {"list": "mem_size", "end": "eos"}
-        for kind in "list", "end", "page", "zero", "xbzrle":
+        names = {"list": "mem_size", "end": "eos", "compressed": "compress_page"}
+        for kind in "list", "end", "page", "zero", "xbzrle", "compressed":
             self.assertEqual(records.get(kind, {"records": 0})["records"],
                              expected["records"].get(names.get(kind, kind), 0), kind)
         self.assertEqual({region["name"] for region in found["regions"]}, set(expected["regions"]))
@@ -86,7 +87,11 @@ class Inspect(Case):
             self.assertEqual(came, EXPECTED[name]["records"]["xbzrle"])
 
     def test_compressed(self):
-        """Refused, unless the parameter compress is on; it says where and what came before."""
+        for name in "compress", "compress-xbzrle":
+            self.check_fixture(name, "--compress", "on")
+
+    def test_compressed_pages_are_refused(self):
+        """Unless the parameter compress is on; it says where, and what came before."""
         for name in "compress", "compress-xbzrle":
             found = self.inspect(fixture(name), code=FAILED).json
             self.assertIn("a compressed page, but the parameter compress is off", found["error"])

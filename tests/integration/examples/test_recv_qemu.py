@@ -82,6 +82,10 @@ class RecvQemu(Case):
         self.receive(f"exec:zcat {fixture('xbzrle')}").end(COMPLETED)
         self.check_saved("xbzrle")
 
+    def test_compressed(self):
+        self.receive(f"exec:zcat {fixture('compress-xbzrle')}", "--compress", "on").end(COMPLETED)
+        self.check_saved("compress-xbzrle")
+
     def test_compressed_is_refused(self):
         """Unless the parameter compress is on."""
         recv = self.receive(f"exec:zcat {fixture('compress-xbzrle')}").end(FAILED)
