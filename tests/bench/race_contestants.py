@@ -13,13 +13,14 @@ from race_machine import Failed, PATIENCE, Program, Watch, loopback_bytes
 UNLIMITED = 1 << 40
 
 
-def result(watch, begin, end, cpu, wire, digest):
+def result(watch, begin, end, cpu, wire, compressed, digest):
     return {
         "wall_seconds": round(end - begin, 4),
         "cpu_seconds": round(sum(cpu), 4),
         "source_cpu_seconds": round(cpu[0], 4),
         "destination_cpu_seconds": round(cpu[1], 4),
         "wire_bytes": wire,
+        "compressed_pages": compressed,
         "noise": round(watch.noise(begin, end, sum(cpu)), 3),
         "digest": digest,
     }
@@ -29,7 +30,7 @@ class Image:
     """The file that both move, and its digest."""
 
     def __init__(self, maker, folder, size, kind):
-        self.maker, self.size = maker, size
+        self.maker, self.size, self.kind = maker, size, kind
         self.path = os.path.join(folder, "image")
         self.run("make", self.path, size, kind)
         self.digest = self.digest_of(self.path)
@@ -47,6 +48,13 @@ class Image:
 
     def digest_of(self, path, *place):
         return self.run("digest", path, *place)
+
+
+# Both have the same names for these.
+def compression(options):
+    return {"compress-level": options.compress_level,
+            "compress-threads": options.compress_threads,
+            "decompress-threads": options.decompress_threads}
 
 
 # ---- QEMU ---------------------------------------------------------------------------------------
@@ -86,7 +94,7 @@ class Qemu(Program):
         self.lines.readline()
         self.events = []
         self.do("qmp_capabilities")
-        self.do("migrate-set-capabilities", capabilities=[{"capability": "events", "state": True}])
+        self.have("events")
         self.do("migrate-set-parameters", **{"max-bandwidth": UNLIMITED})
 
     def next(self):
@@ -101,6 +109,10 @@ class Qemu(Program):
             self.events.append(message["data"]["status"])
         return message
 
+    def have(self, *capabilities):
+        self.do("migrate-set-capabilities",
+                capabilities=[{"capability": name, "state": True} for name in capabilities])
+
     def do(self, command, **arguments):
         self.socket.sendall(json.dumps({"execute": command, "arguments": arguments}).encode())
         while True:
@@ -110,7 +122,8 @@ class Qemu(Program):
             if "return" in answer:
                 return answer["return"]
 
-    def wait_completed(self):
+    def wait_completed(self, patience=PATIENCE):
+        self.socket.settimeout(patience)
         while "completed" not in self.events:
             if "failed" in self.events:
                 raise self.failed("the migration failed")
@@ -141,6 +154,11 @@ def qemu_version(program):
     return words[words.index("version") + 1]
 
 
+def compress_in_qemu(options, end):
+    end.have("compress")
+    end.do("migrate-set-parameters", **compression(options), **{"compress-wait-thread": True})
+
+
 def race_qemu(options, folder, image, _fresh):
     backend = f"memory-backend-file,mem-path={image.path},share=on"
     with Qemu(options.qemu, folder, "source", image.size, backend) as source, \
@@ -148,16 +166,21 @@ def race_qemu(options, folder, image, _fresh):
                  "-incoming", "defer") as destination, Watch() as watch:
         source.connect()
         destination.connect()
+        if options.compress:
+            compress_in_qemu(options, source)
+            compress_in_qemu(options, destination)
         address = f"tcp:127.0.0.1:{free_port()}"
         destination.do("migrate-incoming", uri=address)
         both = source, destination
         cpu, wire = [end.cpu_seconds() for end in both], loopback_bytes()
         begin = time.monotonic()
         source.do("migrate", uri=address)
-        end = max(source.wait_completed(), destination.wait_completed())
+        end = max(source.wait_completed(options.patience),
+                  destination.wait_completed(options.patience))
         cpu = [end.cpu_seconds() - before for end, before in zip(both, cpu)]
         wire = loopback_bytes() - wire
-        return result(watch, begin, end, cpu, wire, destination.memory_digest(image))
+        compressed = source.do("query-migrate").get("compression", {}).get("pages", 0)
+        return result(watch, begin, end, cpu, wire, compressed, destination.memory_digest(image))
 
 
 # ---- ours ---------------------------------------------------------------------------------------
@@ -173,9 +196,16 @@ def wait_address(receiver):
         time.sleep(0.02)
 
 
+def compress_in_ours(options):
+    values = {"compress": "on", **compression(options)}
+    return [word for name, value in values.items() for word in (f"--{name}", value)]
+
+
 def race_ours(options, folder, image, fresh):
     form = ["--machine", "race"] if options.ours_form == "qemu" else []
     both = ["--json", "--verify"]
+    if options.compress:
+        both += compress_in_ours(options)
     touch = [] if fresh else ["--prealloc"]
     with Program([options.recv, "--from", "tcp:127.0.0.1:0", "--region", f"ram:anon:{image.size}",
                   *touch, *both]) as receiver:
@@ -184,12 +214,13 @@ def race_ours(options, folder, image, fresh):
         with Program([options.send, "--to", address, "--region", f"ram:memfd:{image.size}",
                       "--prealloc", "--image", image.path, "--writers", "0", "--max-bandwidth", "0",
                       "--dirty-log", options.dirty_log, *form, *both]) as sender, Watch() as watch:
-            sender.wait()
-            receiver.wait()
+            sender.wait(options.patience)
+            receiver.wait(options.patience)
             sent, received = (json.loads(program.said()[0]) for program in (sender, receiver))
     wire = loopback_bytes() - wire
     if sent["digest"] != image.digest:
         raise Failed(f"the sender's memory is not the image: {sent['digest']}")
     end = max(sent["ended-at"], received["ended-at"])
     cpu = sent["cpu-seconds"], received["cpu-seconds"]
-    return result(watch, sent["began-at"], end, cpu, wire, received["digest"])
+    return result(watch, sent["began-at"], end, cpu, wire, sent["statistics"]["compression.pages"],
+                  received["digest"])

@@ -63,9 +63,9 @@ class Program:
         if time.monotonic() > end:
             raise self.failed("takes too long")
 
-    def wait(self):
+    def wait(self, patience=PATIENCE):
         try:
-            code = self.process.wait(PATIENCE)
+            code = self.process.wait(patience)
         except subprocess.TimeoutExpired:
             raise self.failed("takes too long") from None
         if code != 0:
