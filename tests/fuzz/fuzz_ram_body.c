@@ -21,6 +21,7 @@
 #define OPTION_ANNOUNCE 0x20
 #define OPTION_RESIZABLE 0x40
 #define OPTION_IGNORED_REGION 0x80 /* with OPTION_IGNORE_SHARED */
+#define OPTION_COMPRESS 0x80       /* without it */
 
 #define REGION_PAGES 4
 #define MAX_PAGES 6
@@ -108,6 +109,8 @@ static void open_state(struct loader *loader, uint8_t options)
 	CHECK(rs_state_create(&config, &loader->state) == 0);
 	if (options & OPTION_IGNORE_SHARED)
 		CHECK(rs_param_set(loader->state, "x-ignore-shared", "on") == 0);
+	else if (options & OPTION_COMPRESS)
+		CHECK(rs_param_set(loader->state, "compress", "on") == 0);
 	CHECK(add_region(loader, "a", REGION_PAGES * page, MAX_PAGES * page,
 			 options & OPTION_RESIZABLE ? RS_REGION_RESIZABLE : 0) == 0);
 	bool ignored = options & OPTION_IGNORE_SHARED && options & OPTION_IGNORED_REGION;
@@ -210,6 +213,8 @@ static void round_trip(struct loader *loader)
 	const void *data;
 
 	CHECK(rs_state_create(&config, &copy) == 0);
+	if (loader->options & OPTION_COMPRESS)
+		CHECK(rs_param_set(copy, "compress", "on") == 0);
 	CHECK(rs_stream_to_memory(16u << 20, &out) == 0);
 	ssize_t bytes = save(loader->state, out, &data);
 

@@ -5,6 +5,7 @@
 
 #include <stdbool.h>
 #include <string.h>
+#include <zlib.h>
 
 struct input {
 	const uint8_t *data;
@@ -89,6 +90,14 @@ static void apply_delta(uint8_t *page, uint64_t page_bytes, struct input *input)
 	}
 }
 
+static void apply_compressed(uint8_t *page, uint64_t page_bytes, struct input *input)
+{
+	size_t bytes = take_number(input, 4);
+	uLongf room = page_bytes;
+
+	CHECK(uncompress(page, &room, take(input, bytes), bytes) == Z_OK && room == page_bytes);
+}
+
 static void apply_pages(struct ram_model *model, struct input *input, uint64_t address,
 			unsigned flags)
 {
@@ -106,6 +115,8 @@ static void apply_pages(struct ram_model *model, struct input *input, uint64_t a
 	CHECK(address <= region->used && bytes <= region->used - address);
 	if (flags & 0x40)
 		apply_delta(region->bytes + address, bytes, input);
+	else if (flags & 0x100)
+		apply_compressed(region->bytes + address, bytes, input);
 	else if (flags & 0x02)
 		memset(region->bytes + address, 0, bytes);
 	else
@@ -122,7 +133,7 @@ size_t ram_model_body(struct ram_model *model, const uint8_t *data, size_t bytes
 
 		if (flags & 0x10)
 			return input.at;
-		if (flags & 0x4a)
+		if (flags & 0x14a)
 			apply_pages(model, &input, word - flags, flags);
 		else if (flags & 0x04)
 			apply_list(model, &input, word - flags);

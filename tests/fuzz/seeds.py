@@ -11,6 +11,7 @@ import os
 import struct
 import sys
 import zlib
+import zlib
 
 PAGE = 4096
 ZERO, LIST, FULL_PAGE, EOS, CONTINUE, FLUSH = 0x02, 0x04, 0x08, 0x10, 0x20, 0x200
@@ -100,6 +101,7 @@ def bodies(size=PAGE, used=4, address=None):
     """Name to bodies of two regions, a and b."""
     listed = block_list((b"a", used * size), (b"b", 4 * size), address=address)
     content = b"\x11\x22\x33\x44" * (2 * size // 4)
+    deflated = zlib.compress(content[:size], 1)
     return {
         "empty": listed + END,
         "pages": listed + END + page(0, b"a", size=size) + zero(size) + zero(0, b"b") + END,
@@ -115,6 +117,9 @@ def bodies(size=PAGE, used=4, address=None):
         "delta-of-run": listed + run(ZERO, 0, 4 * size, b"a") + delta(3 * size, b"\0\x01\xaa") + END,
         "bad-delta": listed + page(0, b"a", size=size) + delta(0, b"\x05\x01\xaa\x00\x01\xbb") + END,
         "compressed": listed + compressed(0, b"\x78\x01", b"a") + END,
+        "compressed-pages": listed + compressed(size, deflated, b"b") + compressed(0, deflated) +
+        delta(0, b"\x05\x01\xaa") + compressed(size, deflated) + zero(size) +
+        compressed(2 * size, deflated, b"a") + END + compressed(size, deflated) + END,
         "runs": listed + END + run(ZERO, 0, 4 * size, b"a") +
         run(FULL_PAGE, size, 2 * size, b"b", content) + run(ZERO, 0, 3 * size) + END,
     }
@@ -124,7 +129,7 @@ def ram_seeds():
     for shift, size in enumerate((1024, 4096, 16384, 65536)):
         if size > 4096:
             continue
-        for option in (0x00, 0x04, 0x10, 0x14, 0x24):
+        for option in (0x00, 0x04, 0x10, 0x14, 0x24, 0x80, 0x94):
             for title, body in bodies(size).items():
                 yield f"{title}-{size}-{option:02x}", u8(shift | option) + body
         yield f"resize-{size}", u8(shift | 0x40) + bodies(size, used=6)["pages"]
