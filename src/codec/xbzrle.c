@@ -29,8 +29,8 @@ struct writer {
 	const uint8_t *page;
 	size_t page_bytes;
 	uint8_t *delta;
-	size_t used;
 	size_t limit;
+	size_t used;
 	size_t end; /* of the last run of different bytes */
 };
 
@@ -42,16 +42,15 @@ static ALWAYS_INLINE bool has_room(const struct writer *writer)
 
 static ALWAYS_INLINE void put_length(struct writer *writer, size_t length)
 {
-	if (length < 0x80) {
-		writer->delta[writer->used++] = (uint8_t)length;
-		return;
+	if (length >= 0x80) {
+		writer->delta[writer->used++] = (uint8_t)(length | 0x80);
+		length >>= 7;
 	}
-	writer->delta[writer->used++] = (uint8_t)(length | 0x80);
-	writer->delta[writer->used++] = (uint8_t)(length >> 7);
+	writer->delta[writer->used++] = (uint8_t)length;
 }
 
 /* Bytes from the last run up to [from, to) are the same, and those are different. */
-static bool put_runs(struct writer *writer, size_t from, size_t to)
+static ALWAYS_INLINE bool put_runs(struct writer *writer, size_t from, size_t to)
 {
 	size_t length = to - from;
 
@@ -68,19 +67,22 @@ static bool put_runs(struct writer *writer, size_t from, size_t to)
 }
 
 /* The same for short ones, which most are: a copy of fixed length is a load and a store. What is copied
- * too much is overwritten later, or lies behind the end of the delta. */
+ * too much is overwritten later, or lies behind the end of the delta. The
+ * length of what is the same is as good as random, and therefore not a branch. */
 static ALWAYS_INLINE bool put_short_runs(struct writer *writer, size_t from, size_t to)
 {
 	size_t same = from - writer->end, length = to - from;
+	size_t more = same >= 0x80;
 	uint8_t *delta = writer->delta + writer->used;
 
-	if ((same >= 0x80) | (length > SHORT_BYTES) | (from + SHORT_BYTES > writer->page_bytes) |
-	    (writer->used + 2 + SHORT_BYTES > writer->limit))
+	if ((length > SHORT_BYTES) | (from + SHORT_BYTES > writer->page_bytes) |
+	    (writer->used + 3 + SHORT_BYTES > writer->limit))
 		return put_runs(writer, from, to);
-	delta[0] = (uint8_t)same;
-	delta[1] = (uint8_t)length;
-	memcpy(delta + 2, writer->page + from, SHORT_BYTES);
-	writer->used += 2 + length;
+	delta[0] = (uint8_t)(same | more << 7);
+	delta[1] = (uint8_t)(same >> 7);
+	delta[1 + more] = (uint8_t)length;
+	memcpy(delta + 2 + more, writer->page + from, SHORT_BYTES);
+	writer->used += 2 + more + length;
 	writer->end = to;
 	return true;
 }
@@ -97,12 +99,7 @@ static ALWAYS_INLINE int encode(const uint8_t *old, const uint8_t *new, size_t p
 				uint8_t *delta, size_t limit, mask_function *mask_of,
 				skip_function *skip)
 {
-	struct writer writer = {
-		.page = new,
-		.page_bytes = page_bytes,
-		.delta = delta,
-		.limit = limit,
-	};
+	struct writer writer = { new, page_bytes, delta, limit, 0, 0 };
 	bool open = false; /* a run of different bytes reached the end of the last block */
 	size_t from = 0;   /* its beginning */
 
@@ -124,8 +121,7 @@ static ALWAYS_INLINE int encode(const uint8_t *old, const uint8_t *new, size_t p
 			mask &= ~0ull << end;
 		}
 		while (mask != 0) {
-			uint64_t lowest = mask & -mask;
-			uint64_t rest = mask + lowest; /* 0: the run has the last bit */
+			uint64_t rest = mask + (mask & -mask); /* 0: the run has the last bit */
 
 			from = block + (unsigned)__builtin_ctzll(mask);
 			if (rest == 0) {
@@ -195,7 +191,6 @@ static int encode_portable(const uint8_t *old, const uint8_t *new, size_t page_b
 
 #ifdef HAVE_X86
 #define AVX2 __attribute__((target("avx2,bmi")))
-#define AVX512 __attribute__((target("avx512bw,bmi")))
 
 AVX2 static ALWAYS_INLINE __m256i differ_avx2(const uint8_t *old, const uint8_t *new)
 {
@@ -223,9 +218,8 @@ AVX2 static ALWAYS_INLINE size_t skip_avx2(const uint8_t *old, const uint8_t *ne
 					    differ_avx2(old + at + 96, new + at + 96));
 		__m256i both = _mm256_or_si256(a, b);
 
-		if (_mm256_testz_si256(both, both))
-			continue;
-		return _mm256_testz_si256(a, a) ? at + BLOCK_BYTES : at;
+		if (!_mm256_testz_si256(both, both))
+			return _mm256_testz_si256(a, a) ? at + BLOCK_BYTES : at;
 	}
 	return at;
 }
@@ -236,29 +230,97 @@ AVX2 static int encode_avx2(const uint8_t *old, const uint8_t *new, size_t page_
 	return encode(old, new, page_bytes, delta, limit, mask_avx2, skip_avx2);
 }
 
+/*
+ * With VBMI2 no run needs a branch, which would be a guess in pages with many changes: a list of borders
+ * between same and different bytes is made first, then runs of it. The next part of the pages is asked for
+ * before, or memory would idle meanwhile; a few borders wait, as reading on is better for sparse changes.
+ */
+#define AVX512 __attribute__((target("avx512bw,avx512vbmi2,popcnt")))
+#define PART_BYTES 1024u
+#define FEW_BORDERS 16u
+
+static const uint8_t bytes_of_block[BLOCK_BYTES] = {
+	0,  1,  2,  3,  4,  5,  6,  7,  8,  9,  10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21,
+	22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40, 41, 42, 43,
+	44, 45, 46, 47, 48, 49, 50, 51, 52, 53, 54, 55, 56, 57, 58, 59, 60, 61, 62, 63,
+};
+
+struct borders {
+	size_t count;
+	uint64_t open;                         /* 1: the byte before differs */
+	uint16_t at[FEW_BORDERS + PART_BYTES]; /* less than a few, a part's, the page's end */
+};
+
 AVX512 static ALWAYS_INLINE uint64_t mask_avx512(const uint8_t *old, const uint8_t *new)
 {
 	return _mm512_cmpneq_epi8_mask(_mm512_loadu_si512(old), _mm512_loadu_si512(new));
 }
 
-AVX512 static ALWAYS_INLINE size_t skip_avx512(const uint8_t *old, const uint8_t *new, size_t at,
-					       size_t end)
+AVX512 static ALWAYS_INLINE void add_borders(struct borders *borders, size_t block, uint64_t mask)
 {
-	for (; at + 2 * BLOCK_BYTES <= end; at += 2 * BLOCK_BYTES) {
-		uint64_t a = mask_avx512(old + at, new + at);
-		uint64_t b = mask_avx512(old + at + BLOCK_BYTES, new + at + BLOCK_BYTES);
+	uint64_t changes = mask ^ (mask << 1 | borders->open);
+	size_t count = (size_t)_mm_popcnt_u64(changes);
+	uint16_t *to = borders->at + borders->count;
+	__m512i base = _mm512_set1_epi16((short)block);
+	__m512i bytes = _mm512_maskz_compress_epi8(changes, _mm512_loadu_si512(bytes_of_block));
+	__m256i low = _mm512_castsi512_si256(bytes);
+	__m256i high = _mm512_extracti64x4_epi64(bytes, 1);
 
-		if ((a | b) == 0)
-			continue;
-		return a == 0 ? at + BLOCK_BYTES : at;
+	_mm512_storeu_si512(to, _mm512_add_epi16(base, _mm512_cvtepu8_epi16(low)));
+	if (count > 32)
+		_mm512_storeu_si512(to + 32, _mm512_add_epi16(base, _mm512_cvtepu8_epi16(high)));
+	borders->count += count;
+	borders->open = mask >> 63;
+}
+
+static ALWAYS_INLINE void ask_for(const uint8_t *old, const uint8_t *new)
+{
+	for (size_t at = 0; at < PART_BYTES / 2; at += BLOCK_BYTES) {
+		__builtin_prefetch(old + at);
+		__builtin_prefetch(new + at);
 	}
-	return at;
+}
+
+/* The beginning of a run whose end is not known yet stays. */
+AVX512 static ALWAYS_INLINE bool put_borders(struct writer *writer, struct borders *borders)
+{
+	size_t count = borders->count;
+
+	for (size_t i = 1; i < count; i += 2)
+		if (!put_short_runs(writer, borders->at[i - 1], borders->at[i]))
+			return false;
+	if (count % 2 != 0)
+		borders->at[0] = borders->at[count - 1];
+	borders->count = count % 2;
+	return true;
 }
 
 AVX512 static int encode_avx512(const uint8_t *old, const uint8_t *new, size_t page_bytes,
 				uint8_t *delta, size_t limit)
 {
-	return encode(old, new, page_bytes, delta, limit, mask_avx512, skip_avx512);
+	struct writer writer = { new, page_bytes, delta, limit, 0, 0 };
+	struct borders borders;
+
+	borders.count = borders.open = 0;
+	for (size_t at = 0; at < page_bytes; at += 2 * BLOCK_BYTES) {
+		if (at % PART_BYTES == 0 && borders.count >= FEW_BORDERS) {
+			ask_for(old + at, new + at);
+			if (!put_borders(&writer, &borders))
+				return RS_XBZRLE_OVERFLOW;
+		}
+		uint64_t a = mask_avx512(old + at, new + at);
+		uint64_t b = mask_avx512(old + at + BLOCK_BYTES, new + at + BLOCK_BYTES);
+
+		if ((a | b | borders.open) == 0)
+			continue;
+		add_borders(&borders, at, a);
+		add_borders(&borders, at + BLOCK_BYTES, b);
+	}
+	borders.at[borders.count] = (uint16_t)page_bytes;
+	borders.count += borders.open;
+	if (!put_borders(&writer, &borders))
+		return RS_XBZRLE_OVERFLOW;
+	return finish(&writer);
 }
 #endif
 
@@ -267,18 +329,17 @@ static const struct rs_xbzrle_version versions[] = {
 	{ "portable", encode_portable },
 #ifdef HAVE_X86
 	{ "avx2", encode_avx2 },
-	{ "avx512bw", encode_avx512 },
+	{ "avx512vbmi2", encode_avx512 },
 #endif
 };
 
 const struct rs_xbzrle_version *rs_xbzrle_versions(size_t *count)
 {
-	*count = sizeof(versions) / sizeof(versions[0]);
+	*count = 1;
 #ifdef HAVE_X86
-	if (!__builtin_cpu_supports("avx512bw"))
-		*count -= 1;
-	if (!__builtin_cpu_supports("avx2"))
-		*count -= 1;
+	*count += __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi");
+	*count += *count == 2 && __builtin_cpu_supports("avx512bw") &&
+		  __builtin_cpu_supports("avx512vbmi2") && __builtin_cpu_supports("popcnt");
 #endif
 	return versions;
 }
@@ -320,10 +381,9 @@ int rs_xbzrle_decode(uint8_t *page, size_t page_bytes, const uint8_t *delta, siz
 	size_t place = 0;
 
 	while (reader.at < bytes) {
-		bool first = reader.at == 0;
 		int same = get_length(&reader);
 
-		if (same < 0 || (same == 0 && !first) || (size_t)same > page_bytes - place)
+		if (same < 0 || (same == 0 && place != 0) || (size_t)same > page_bytes - place)
 			return -EINVAL;
 		place += (size_t)same;
 		int different = get_length(&reader);

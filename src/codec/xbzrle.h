@@ -25,7 +25,7 @@
 
 /*
  * Write the delta that makes old into new, in at most limit bytes, which usually are a page. Pages
- * are multiples of 64 bytes. Its length; 0 if they are equal; RS_XBZRLE_OVERFLOW.
+ * are multiples of 1024 bytes. Its length; 0 if they are equal; RS_XBZRLE_OVERFLOW.
  */
 int rs_xbzrle_encode(const uint8_t *old, const uint8_t *new, size_t page_bytes, uint8_t *delta,
 		     size_t limit);

@@ -119,6 +119,22 @@ static void alternating_bytes(void **state)
 			}
 }
 
+/* A few changes, which an encoder may put aside, and then as many as there can be. */
+static void few_runs_then_many(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < PAGE_SIZES; i++)
+		for (size_t few = 0; few <= 40; few++)
+			for (size_t first = 0; first < 2; first++) {
+				fill(page_sizes[i]);
+				change(first, few * 2, 2);
+				change(512, 1, 1);
+				if (page_sizes[i] > 1024)
+					change(1024 - first, page_sizes[i] - 1024 + first, 2);
+				check(page_sizes[i]);
+			}
+}
+
 static void all_bytes(void **state)
 {
 	(void)state;
@@ -236,10 +252,15 @@ static void odd_deltas(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(equal_pages),  cmocka_unit_test(one_byte_anywhere),
-		cmocka_unit_test(one_run),      cmocka_unit_test(alternating_bytes),
-		cmocka_unit_test(all_bytes),    cmocka_unit_test(every_limit),
-		cmocka_unit_test(random_pages), cmocka_unit_test(nothing_outside_is_touched),
+		cmocka_unit_test(equal_pages),
+		cmocka_unit_test(one_byte_anywhere),
+		cmocka_unit_test(one_run),
+		cmocka_unit_test(alternating_bytes),
+		cmocka_unit_test(few_runs_then_many),
+		cmocka_unit_test(all_bytes),
+		cmocka_unit_test(every_limit),
+		cmocka_unit_test(random_pages),
+		cmocka_unit_test(nothing_outside_is_touched),
 		cmocka_unit_test(odd_deltas),
 	};
 
