@@ -103,8 +103,9 @@ int rs_compressor_init(struct rs_compressor *compressor, struct rs_record_writer
 	if (rs_params_number(&state->params, RS_PARAM_COMPRESS) == 0)
 		return 0;
 	if (rs_worker_pool_create(&config, &compressor->pool, &error) != 0)
-		return rs_session_fail(state, error.code, "parameter compress: %u threads: %s",
-				       threads, error.text);
+		return rs_session_fail(state, error.code,
+				       "parameter compress-threads: %u threads: %s", threads,
+				       error.text);
 	compressor->writer = writer;
 	compressor->job_pages = job_pages;
 	compressor->waits = rs_params_number(&state->params, RS_PARAM_COMPRESS_WAIT_THREAD) != 0;
@@ -161,6 +162,13 @@ static void submit(struct rs_compressor *compressor)
 	compressor->open = NULL;
 }
 
+/* Neither a thread nor room for a batch; the oldest can take longer than all those after it. */
+static bool is_busy(const struct rs_compressor *compressor)
+{
+	return rs_worker_pool_idle(compressor->pool) == 0 ||
+	       rs_worker_pool_free_job(compressor->pool) == NULL;
+}
+
 /* Have a batch that takes a page. False if it would have to be waited for and that is not wanted. */
 static bool open_job(struct rs_compressor *compressor, const struct rs_region *region)
 {
@@ -168,7 +176,7 @@ static bool open_job(struct rs_compressor *compressor, const struct rs_region *r
 		return true;
 	while (write_oldest(compressor, false)) {
 	}
-	if (!compressor->waits && rs_worker_pool_idle(compressor->pool) == 0)
+	if (!compressor->waits && is_busy(compressor))
 		return false;
 	while ((compressor->open = rs_worker_pool_free_job(compressor->pool)) == NULL)
 		write_oldest(compressor, true);
@@ -192,6 +200,13 @@ static void send_page(struct rs_compressor *compressor, const struct rs_region *
 		submit(compressor);
 }
 
+/* Nobody will see what is compressed now. A run can be of seconds of work, and a cancel is waited for. */
+static bool is_over(const struct rs_compressor *compressor)
+{
+	return rs_stream_error(compressor->writer->stream, NULL) != 0 ||
+	       rs_session_code(compressor->writer->state) != 0;
+}
+
 void rs_compressor_send(struct rs_compressor *compressor, const struct rs_region *region,
 			uint64_t first, uint64_t count)
 {
@@ -200,7 +215,7 @@ void rs_compressor_send(struct rs_compressor *compressor, const struct rs_region
 	/* The page that names the region goes in full, as QEMU has it. */
 	if (compressor->writer->last_region != region)
 		rs_record_writer_pages(compressor->writer, region, page++, 1);
-	for (; page < first + count; page++)
+	for (; page < first + count && !is_over(compressor); page++)
 		send_page(compressor, region, page);
 }
 

@@ -38,7 +38,8 @@ static inline bool rs_compressor_on(const struct rs_compressor *compressor)
 /* A period ends: its rates become statistics. */
 void rs_compressor_count(struct rs_compressor *compressor);
 
-/* Pages with content, of a region that stays pinned until the next drain and flush. */
+/* Pages with content, of a region that stays pinned until the next drain and flush. Once the session or the
+ * stream has failed, nothing happens to them. */
 void rs_compressor_send(struct rs_compressor *compressor, const struct rs_region *region,
 			uint64_t first, uint64_t count);
 
