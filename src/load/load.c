@@ -231,8 +231,11 @@ static int load_record(struct rs_load *load, struct rs_stream *stream)
 		return load_pages(load, stream, &record, bytes);
 	observe(load, &record, (uint64_t)bytes, "");
 	rs_stream_skip(stream, (uint64_t)bytes);
-	if (record.kind == RS_RECORD_BLOCK_LIST)
+	if (record.kind == RS_RECORD_BLOCK_LIST) {
+		/* A region may be resized. */
+		rs_decompressor_drain(&load->decompressor);
 		return rs_block_list_load(load, stream, record.address);
+	}
 	/* Some versions of QEMU write FLUSH without channels, too: there is nothing to wait for. */
 	return record.kind == RS_RECORD_EOS;
 }
