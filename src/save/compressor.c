@@ -3,6 +3,7 @@
 
 #include "base/checked.h"
 #include "codec/live_memory.h"
+#include "codec/noise.h"
 #include "codec/zlib_page.h"
 
 #include <stdlib.h>
@@ -74,9 +75,11 @@ static void worker_work(void *opaque, void *own)
 
 		rs_live_copy(worker->copy, job->region->host + (page->page << state->page_shift),
 			     state->page_bytes);
-		page->bytes =
-		    rs_deflate_page(&worker->deflater, worker->copy,
-				    job->output + i * state->page_bytes, limit, &page->reason);
+		page->bytes = RS_DEFLATE_NO_GAIN;
+		if (!rs_looks_like_noise(worker->copy, state->page_bytes))
+			page->bytes = rs_deflate_page(&worker->deflater, worker->copy,
+						      job->output + i * state->page_bytes, limit,
+						      &page->reason);
 	}
 }
 
