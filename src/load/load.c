@@ -170,6 +170,9 @@ static void place_compressed(struct rs_load *load, struct rs_stream *stream,
 
 	rs_decompressor_take(&load->decompressor, stream, load->last, page,
 			     (size_t)record->content);
+	/* Who watches is to hear of a failure before it hears of the next record. */
+	if (load->ops.observe != NULL)
+		rs_decompressor_drain(&load->decompressor);
 	rs_counter_add(counters->compress_pages, 1);
 	rs_counter_add(counters->compress_bytes, record->content);
 	rs_counter_add(counters->transferred, record->content);
