@@ -101,7 +101,11 @@ static int create_state(struct capture *capture, struct rs_error *error)
 		return fail(error, ret, "pages of %u bytes: %s", config.target_page_bytes,
 			    strerror(-ret));
 	rs_param_set(capture->state, "x-ignore-shared", ignore_shared ? "on" : "off");
+	rs_param_set(capture->state, "compress", "on");
 	options_set_params(capture->options, capture->state);
+	/* There --compress is about what is written. */
+	if (capture->options->program == PROGRAM_CONVERT)
+		rs_param_set(capture->state, "compress", "on");
 	return 0;
 }
 

@@ -88,12 +88,12 @@ class Inspect(Case):
 
     def test_compressed(self):
         for name in "compress", "compress-xbzrle":
-            self.check_fixture(name, "--compress", "on")
+            self.check_fixture(name)
 
     def test_compressed_pages_are_refused(self):
-        """Unless the parameter compress is on; it says where, and what came before."""
+        """If that is asked for; it says where, and what came before."""
         for name in "compress", "compress-xbzrle":
-            found = self.inspect(fixture(name), code=FAILED).json
+            found = self.inspect(fixture(name), "--compress", "off", code=FAILED).json
             self.assertIn("a compressed page, but the parameter compress is off", found["error"])
             self.assertEqual(found["damage"]["section"], "ram")
             self.assertEqual(len(found["regions"]), len(EXPECTED[name]["regions"]))
@@ -215,7 +215,8 @@ class Inspect(Case):
         postcopy = header() + command(3, bytes(16))
         self.assertIn("POSTCOPY_ADVISE", self.look(postcopy, code=FAILED)["error"])
         for flag, name in (0x80, "RDMA"), (0x100, "the parameter compress is off"):
-            found = self.look(stream(REGIONS, u64(flag) + b"\3ram"), code=FAILED)
+            found = self.look(stream(REGIONS, u64(flag) + b"\3ram"), "--compress", "off",
+                              code=FAILED)
             self.assertIn(name, found["error"])
             self.assertEqual(found["damage"]["section"], "ram")
 
