@@ -14,10 +14,11 @@ PARTS = "stop-ns", "final-sync-ns", "last-ram-ns", "device-ns", "handover-ns"
 
 
 class Load:
-    """What a guest does once its memory is filled."""
+    """How much memory a guest fills (0: all), and what it does then."""
 
-    def __init__(self, name, working_set, step=0):
+    def __init__(self, name, working_set, step=0, delay=0, filled=0):
         self.name, self.working_set, self.step = name, working_set, step
+        self.delay, self.filled = delay, filled
 
 
 IDLE, BUSY = "idle", "busy"
@@ -35,34 +36,48 @@ class Migration:
         self.options, self.load = options, load
         self.ends = source, destination
 
-    def run(self, move):
-        """move() returns what the monitor says of the migration, as a dictionary."""
+    def prepare(self):
+        """Both guests' memory is there. Returns how many pages a second are written."""
         options, load, ends = self.options, self.load, self.ends
         with Memory(ends[0], options.size) as memory:
-            memory.order(load.working_set, load.step)
+            if load.filled:
+                memory.populate()
+            memory.order(load)
             rate = memory.rate(RATE_SECONDS) if load.step else 0
         with Memory(ends[1], options.size) as memory:
             memory.populate()
+        return rate
+
+    def measure(self, move):
+        """move() returns what the monitor says of the migration, as a dictionary; "ended" may be
+        in it and false, if it was cancelled."""
+        ends = self.ends
         with Watch() as watch:
             cpu, wire = self.cpu(), loopback_bytes()
             begin = time.monotonic()
             said = move()
-            # The destination goes on: it is still the one guest that runs.
-            wait_for(ends[1], "resume", lambda: ends[1].notes.entered > 0)
+            if said.get("ended", True):
+                # The destination goes on: it is still the one guest that runs.
+                wait_for(ends[1], "resume", lambda: ends[1].notes.entered > 0)
+                said["blackout_ms"] = round((ends[1].notes.entered - ends[0].notes.left) * 1e3, 3)
             end = time.monotonic()
             wire = loopback_bytes() - wire
             noise = watch.noise(begin, end, self.cpu() - cpu)
-        ends[1].stop_guest()
-        with Memory(ends[1], options.size) as memory:
-            memory.check(load.working_set, load.step)
-        return {
-            "blackout_ms": round((ends[1].notes.entered - ends[0].notes.left) * 1e3, 3),
-            **said,
-            "wire_bytes": wire,
-            "pages_written_per_second": round(rate),
-            "dirty_log_calls": ends[0].notes.summary(begin),
-            "noise": round(noise, 3),
-        }
+        return {**said, "wire_bytes": wire, "dirty_log_calls": ends[0].notes.summary(begin),
+                "noise": round(noise, 3)}
+
+    def check(self):
+        """Is the destination's memory what its guest and the one before it wrote?"""
+        self.ends[1].stop_guest()
+        with Memory(self.ends[1], self.options.size) as memory:
+            memory.check(self.load)
+
+    def run(self, move):
+        rate = self.prepare()
+        found = self.measure(move)
+        if found.get("ended", True):
+            self.check()
+        return {**found, "pages_written_per_second": round(rate)}
 
     def cpu(self):
         return sum(end.cpu_seconds() for end in self.ends)
@@ -110,10 +125,14 @@ class LiveQemu(Probed, Qemu):
         self.do("stop")
 
 
-def move_qemu(options, source, destination):
+def begin_qemu(source, destination):
     address = f"tcp:127.0.0.1:{free_port()}"
     destination.do("migrate-incoming", uri=address)
     source.do("migrate", uri=address)
+
+
+def qemu_says(source, destination):
+    """Of a migration that ends by itself."""
     source.wait_completed()
     destination.wait_completed()
     # An answer comes behind the events before it.
@@ -123,10 +142,21 @@ def move_qemu(options, source, destination):
         "downtime_ms": found["downtime"],
         "stop_to_resume_ms": round(
             (destination.stamps["RESUME"] - source.stamps["STOP"]) * 1e3, 3),
+        **qemu_statistics(found),
+    }
+
+
+def qemu_statistics(found):
+    return {
         "total_ms": found["total-time"],
         "ram_bytes": found["ram"]["transferred"],
         "dirty_syncs": found["ram"]["dirty-sync-count"],
     }
+
+
+def move_qemu(source, destination):
+    begin_qemu(source, destination)
+    return qemu_says(source, destination)
 
 
 def run_qemu(options, folder, load, *more):
@@ -136,7 +166,7 @@ def run_qemu(options, folder, load, *more):
             end.connect()
             end.do("migrate-set-parameters", **{"downtime-limit": options.downtime_limit})
         return Migration(options, load, source, destination).run(
-            lambda: move_qemu(options, source, destination))
+            lambda: move_qemu(source, destination))
 
 
 # ---- ours ---------------------------------------------------------------------------------------
@@ -181,23 +211,37 @@ class Tinyvmm(Probed, Program):
         self.do("stop")
 
 
-def move_ours(source, destination):
+def begin_ours(source, destination):
     address = destination.wait_status("setup", 0.01)["address"]
     source.do("migrate", address)
-    # Asking it takes time from the two cores: look whether the guest is there, first.
-    wait_for(destination, "migrate", lambda: destination.notes.entered > 0)
+
+
+def ours_says(source, destination):
     sent = source.wait_status("completed", 0.01)
     got = destination.wait_status("completed", 0.01)
     return {
         "downtime_ms": round(int(sent["downtime-ns"]) / 1e6, 3),
-        "total_ms": int(sent["total-time"]),
-        "ram_bytes": int(sent["transferred"]),
-        "dirty_syncs": int(sent["dirty-sync-count"]),
+        **our_statistics(sent),
         "parts_ms": {**{name.removesuffix("-ns"): round(int(sent[name]) / 1e6, 3)
                         for name in PARTS},
                      "resume": round(int(got["resume-ns"]) / 1e6, 3)},
         "dirty_log_ms": round(int(sent["dirty-log-ns"]) / 1e6, 3),
     }
+
+
+def our_statistics(sent):
+    return {
+        "total_ms": int(sent["total-time"]),
+        "ram_bytes": int(sent["transferred"]),
+        "dirty_syncs": int(sent["dirty-sync-count"]),
+    }
+
+
+def move_ours(source, destination):
+    begin_ours(source, destination)
+    # Asking it takes time from the two cores: look whether the guest is there, first.
+    wait_for(destination, "migrate", lambda: destination.notes.entered > 0)
+    return ours_says(source, destination)
 
 
 def run_ours(options, folder, load, log):

@@ -8,7 +8,7 @@
  * It waits until the benchmark has written into its memory what it is to do; writes to each page of
  * the memory that is to be filled, its own address; and then either halts for good or goes round the
  * working set, adding 1 to the second word of each page, and to a count of pages that the benchmark
- * looks at. downtime_guest.py has the same numbers.
+ * looks at. The benchmark may have it wait behind each page. downtime_guest.py has the same numbers.
  */
 #define ORDERS 0x8000     /* the benchmark's, 64 bits each */
 #define FILL_BEGIN 0x00
@@ -16,7 +16,8 @@
 #define WORK_BEGIN 0x10
 #define WORK_END 0x18
 #define WORK_STEP 0x20    /* 0: halt */
-#define GO 0x28           /* written last */
+#define WORK_DELAY 0x28   /* turns of a loop behind each page; 0: it stays 0 */
+#define GO 0x30           /* written last */
 #define PROGRESS 0x9000   /* the guest's */
 #define STATE 0x00
 #define WAITING 1
@@ -133,6 +134,8 @@ filled:
 	mov ORDERS + WORK_STEP, %rdx
 	test %rdx, %rdx
 	jz halt
+	cmpq $0, ORDERS + WORK_DELAY
+	jne slow_round
 round:
 	mov ORDERS + WORK_BEGIN, %rdi
 4:	incq 8(%rdi)
@@ -141,6 +144,17 @@ round:
 	cmp %rsi, %rdi
 	jb 4b
 	jmp round
+
+slow_round:
+	mov ORDERS + WORK_BEGIN, %rdi
+6:	incq 8(%rdi)
+	incq PROGRESS + PAGES
+	mov ORDERS + WORK_DELAY, %rcx
+7:	loop 7b                   /* one instruction a turn: some KVMs emulate each */
+	add %rdx, %rdi
+	cmp %rsi, %rdi
+	jb 6b
+	jmp slow_round
 
 halt:
 	hlt

@@ -12,7 +12,7 @@ PAGE = 4096
 WORDS = PAGE // 8
 
 # As in downtime_guest.S.
-ORDERS, GO, PROGRESS = 0x8000, 0x8028, 0x9000
+ORDERS, DELAY, GO, PROGRESS = 0x8000, 0x8028, 0x8030, 0x9000
 WAITING, FILLED = 1, 2
 WORK = 16 << 20
 
@@ -55,13 +55,21 @@ class Memory:
         """Have all of it, as zeros: a hypervisor may be slow to give it."""
         os.posix_fallocate(self.file.fileno(), 0, self.size)
 
-    def order(self, working_set, step):
-        """Have it fill all memory, and then go round the working set by that step, or halt if that
-        is 0."""
+    def order(self, load):
+        """Have it fill memory, and then go round the working set, or halt."""
         wait_for(self.program, "boot", lambda: self.progress()[0] == WAITING)
-        struct.pack_into("<5Q", self.map, ORDERS, WORK, self.size, WORK, WORK + working_set, step)
+        struct.pack_into("<6Q", self.map, ORDERS, WORK, self.filled_end(load),
+                         WORK, WORK + load.working_set, load.step, load.delay)
         struct.pack_into("<Q", self.map, GO, 1)
         wait_for(self.program, "fill memory", lambda: self.progress()[0] == FILLED)
+
+    def delay(self, turns):
+        """Another one, of a guest that was ordered one. It reads that all the time, and is never to
+        find a 0, which struct.pack_into() would write first."""
+        self.map[DELAY:DELAY + 8] = struct.pack("<Q", turns)
+
+    def filled_end(self, load):
+        return min(WORK + load.filled, self.size) if load.filled else self.size
 
     def progress(self):
         """How far it is, and how many pages of the working set were written."""
@@ -78,13 +86,15 @@ class Memory:
         with memoryview(self.map) as octets, octets.cast("Q") as words:
             return words[begin // 8 + word:end // 8:step // 8].tolist()
 
-    def check(self, working_set, step):
+    def check(self, load):
         """Of a guest that is stopped: is every page there, as it was written last?"""
-        if self.column(0, WORK, self.size, PAGE) != list(range(WORK, self.size, PAGE)):
+        end = self.filled_end(load)
+        if self.column(0, WORK, end, PAGE) != list(range(WORK, end, PAGE)) or \
+                any(self.column(0, end, self.size, PAGE)):
             raise self.program.failed("pages of the guest were lost")
-        if step == 0:
+        if load.step == 0:
             return
-        rounds = self.column(1, WORK, WORK + working_set, step)
+        rounds = self.column(1, WORK, WORK + load.working_set, load.step)
         # It may have been stopped between a page and the count of pages.
         if rounds != sorted(rounds, reverse=True) or rounds[0] - rounds[-1] > 1 or \
                 sum(rounds) - self.progress()[1] not in (0, 1):

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """What the benchmarks of live guests under KVM have in common: options, and what they need."""
 
+import argparse
 import os
 import shutil
 import sys
@@ -11,6 +12,29 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 SIZE, SMOKE_SIZE = 1 << 30, 64 << 20
 SPARE_BYTES = 1 << 30
 SKIPPED = 77
+
+
+def size(text):
+    units = {"K": 10, "M": 20, "G": 30}
+    shift = units.get(text[-1:].upper(), 0)
+    try:
+        number = int(text[:-1] if shift else text) << shift
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a size") from None
+    if number < 1 << 20 or number % (1 << 20):
+        raise argparse.ArgumentTypeError(f"'{text}' is not a multiple of 1M")
+    return number
+
+
+def some_of(names):
+    def parse(text):
+        chosen = list(dict.fromkeys(text.split(",")))
+        for name in chosen:
+            if name not in names:
+                raise argparse.ArgumentTypeError(
+                    f"there is no '{name}': want some of {', '.join(names)}")
+        return chosen
+    return parse
 
 
 def add_common(parser):
