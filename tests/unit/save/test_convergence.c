@@ -106,6 +106,47 @@ static void no_pages_no_rates(void **state)
 	assert_true(rates.misses == 0.5 && rates.encoding == 7);
 }
 
+/* ---- rates of compressed pages -------------------------------------------------------------- */
+
+/* Pages that found no thread are counted against pages of every kind, and bytes against whole pages. */
+static void rates_of_compressed_pages(void **state)
+{
+	static const struct {
+		struct rs_compress_counts from, to;
+		double busy, compression;
+	} cases[] = {
+		/* handled, busy, pages, bytes */
+		{ { 0 }, { 100, 25, 10, 4096 }, 0.25, 10 },
+		{ { 1000, 400, 300, 5000 }, { 1200, 500, 310, 6024 }, 0.5, 40 },
+		{ { 0 }, { 8, 8, 0, 0 }, 1, 0 },
+		/* Only zero pages. */
+		{ { 50, 5, 10, 1000 }, { 60, 5, 10, 1000 }, 0, 0 },
+		{ { 5, 1, 1, 1 }, { 1ull << 41, 1ull << 40, 1, 1 }, 0.5, 0 },
+		{ { 0 }, { 1ull << 42, 0, 1ull << 40, 1ull << 50 }, 0, 4 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct rs_compress_rates rates = { -1, -1 };
+
+		print_message("case %zu\n", i);
+		assert_true(rs_compress_rates(&cases[i].from, &cases[i].to, 4096, &rates));
+		assert_true(rates.busy > cases[i].busy - 1e-9 && rates.busy < cases[i].busy + 1e-9);
+		assert_true(rates.compression > cases[i].compression - 1e-9 &&
+			    rates.compression < cases[i].compression + 1e-9);
+	}
+}
+
+static void no_pages_no_rates_of_compressed_pages(void **state)
+{
+	const struct rs_compress_counts same = { 100, 25, 10, 4096 };
+	struct rs_compress_rates rates = { 0.5, 7 };
+
+	(void)state;
+	assert_false(rs_compress_rates(&same, &same, 4096, &rates));
+	assert_true(rates.busy == 0.5 && rates.compression == 7);
+}
+
 /* ---- windows of bandwidth ------------------------------------------------------------------ */
 
 static void scripted_windows(void **state)
@@ -197,10 +238,16 @@ static void the_expected_downtime(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(scripted_syncs),   cmocka_unit_test(many_pages_do_not_overflow),
-		cmocka_unit_test(scripted_windows), cmocka_unit_test(a_window_that_was_late),
-		cmocka_unit_test(the_threshold),    cmocka_unit_test(the_expected_downtime),
-		cmocka_unit_test(rates_of_deltas),  cmocka_unit_test(no_pages_no_rates),
+		cmocka_unit_test(scripted_syncs),
+		cmocka_unit_test(many_pages_do_not_overflow),
+		cmocka_unit_test(scripted_windows),
+		cmocka_unit_test(a_window_that_was_late),
+		cmocka_unit_test(the_threshold),
+		cmocka_unit_test(the_expected_downtime),
+		cmocka_unit_test(rates_of_deltas),
+		cmocka_unit_test(no_pages_no_rates),
+		cmocka_unit_test(rates_of_compressed_pages),
+		cmocka_unit_test(no_pages_no_rates_of_compressed_pages),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

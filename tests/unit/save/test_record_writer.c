@@ -124,7 +124,7 @@ static void qemus_form(void **state)
 	check_counters(4, 4, expected_bytes - 2 * 8);
 }
 
-/* ---- copies and deltas --------------------------------------------------------------------- */
+/* ---- copies, deltas, compressed pages --------------------------------------------------------------------- */
 
 static uint64_t delta_bytes(void)
 {
@@ -184,6 +184,37 @@ static void deltas(void **state)
 	memset(delta, 0, sizeof(delta));
 	check_output();
 	assert_int_equal(delta_bytes(), 10 + 3 + sizeof(delta));
+	check_counters(0, 2, expected_bytes);
+}
+
+/* Compressed data are copied, count as bytes of compressed pages without the word, and the page as one
+ * of those. */
+static void compressed(void **state)
+{
+	struct rs_counters *counters = &writer.state->counters;
+	uint8_t data[300] = { 0x78, 0x01, 0xaa };
+
+	(void)state;
+	expected_bytes = 0;
+	/* Zero pages that wait go first. */
+	writer.runs = true;
+	rs_record_writer_zero(&writer, b, 3, 2);
+	rs_record_writer_compressed(&writer, b, 5, data, 3);
+	EXPECT_WORD(0x30, 0x06);
+	EXPECT(2, 'b', 'b', 0, 0, 0, 0, 0, 0, 0x20, 0);
+	EXPECT_WORD(0x51, 0x20);
+	EXPECT(0, 0, 0, 3, 0x78, 0x01, 0xaa);
+	assert_int_equal(counter(&counters->compress_bytes), 4 + 3);
+	memset(data, 0xcc, sizeof(data));
+	rs_record_writer_compressed(&writer, a, 2, data, sizeof(data));
+	EXPECT_WORD(0x21, 0x00);
+	EXPECT(1, 'a', 0, 0, 1, 0x2c);
+	expect(data, sizeof(data));
+	memset(data, 0, sizeof(data));
+	check_output();
+	assert_int_equal(counter(&counters->compress_bytes), 7 + 2 + 4 + sizeof(data));
+	assert_int_equal(counter(&counters->compress_pages), 2);
+	assert_int_equal(delta_bytes(), 0);
 	check_counters(0, 2, expected_bytes);
 }
 
@@ -314,6 +345,7 @@ int main(void)
 		TEST(zero_runs_are_joined), TEST(a_flush_writes_what_waits),
 		TEST(the_list_of_regions),  TEST(the_list_with_addresses),
 		TEST(copies_of_pages),      TEST(deltas),
+		TEST(compressed),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
