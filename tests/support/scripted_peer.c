@@ -3,6 +3,7 @@
 
 #include "support/fake_stream.h"
 #include "support/plain_region.h"
+#include "ram/state.h"
 #include "wire/feature.h"
 
 #include <setjmp.h>
@@ -92,10 +93,13 @@ void scripted_peer_expect_features(struct scripted_peer *peer)
 	assert_int_equal(rs_stream_get_bytes(peer->peer, list, bytes), 0);
 	assert_int_equal(rs_features_parse(list, bytes, &features, &error), 0);
 	assert_string_equal(features.unknown, "");
+	unsigned compress = rs_params_number(&peer->state->params, RS_PARAM_COMPRESS) != 0;
+
 	assert_int_equal(features.present, RS_FEATURE_BIT(RS_FEATURE_SESSION) |
 					       RS_FEATURE_BIT(RS_FEATURE_RUNS) |
 					       RS_FEATURE_BIT(RS_FEATURE_DEVICE_LENGTHS) |
-					       RS_FEATURE_BIT(RS_FEATURE_HANDOVER));
+					       RS_FEATURE_BIT(RS_FEATURE_HANDOVER) |
+					       compress * RS_FEATURE_BIT(RS_FEATURE_COMPRESS));
 	memcpy(peer->session, features.session, sizeof(peer->session));
 }
 
@@ -105,10 +109,9 @@ void scripted_peer_say_features(struct scripted_peer *peer, const char *which)
 		char letter;
 		enum rs_feature_id id;
 	} letters[] = {
-		{ 's', RS_FEATURE_SESSION },
-		{ 'l', RS_FEATURE_DEVICE_LENGTHS },
-		{ 'r', RS_FEATURE_RUNS },
-		{ 'h', RS_FEATURE_HANDOVER },
+		{ 's', RS_FEATURE_SESSION },  { 'l', RS_FEATURE_DEVICE_LENGTHS },
+		{ 'r', RS_FEATURE_RUNS },     { 'h', RS_FEATURE_HANDOVER },
+		{ 'c', RS_FEATURE_COMPRESS },
 	};
 	uint8_t list[RS_FEATURES_MAX_BYTES];
 	struct rs_features features = { 0 };

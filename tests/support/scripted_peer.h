@@ -52,8 +52,9 @@ void scripted_peer_start_in(struct scripted_peer *peer);
 void scripted_peer_say(struct scripted_peer *peer, const char *text);
 void scripted_peer_expect(struct scripted_peer *peer, const char *text);
 
-/* Feature lists, behind their command or message: take one with all features, keeping its session;
- * write one with the named ones of "slrh" (session, device-lengths, runs, handover). */
+/* Feature lists, behind their command or message: take one with all features (compress if the parameter is
+ * on), keeping its session; write one with the named ones of "slrhc" (session, device-lengths, runs,
+ * handover, compress). */
 void scripted_peer_expect_features(struct scripted_peer *peer);
 void scripted_peer_say_features(struct scripted_peer *peer, const char *which);
 
