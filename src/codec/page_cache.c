@@ -28,9 +28,10 @@ int rs_page_cache_init(struct rs_page_cache *cache, uint64_t bytes, size_t page_
 		.page_bytes = page_bytes,
 		.max_num_items = bytes / page_bytes,
 	};
-	if (cache->max_num_items <= SIZE_MAX)
-		cache->items = calloc((size_t)cache->max_num_items, sizeof(*cache->items));
 	cache->data = reserve(bytes);
+	/* The smaller part, and not if the larger one cannot be had. */
+	if (cache->data != NULL && cache->max_num_items <= SIZE_MAX)
+		cache->items = calloc((size_t)cache->max_num_items, sizeof(*cache->items));
 	if (cache->items == NULL || cache->data == NULL) {
 		rs_page_cache_fini(cache);
 		return -ENOMEM;
