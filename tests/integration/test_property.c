@@ -7,6 +7,7 @@
  * RS_TEST_CASES=N that many of them, and RS_TEST_LONG=1 tens of thousands.
  */
 #include "base/tsan.h"
+#include "by_handlers.h"
 #include "link.h"
 #include "random_guest.h"
 #include "support/fake_stream.h"
@@ -40,10 +41,12 @@ struct hop {
 	enum link_kind link;
 	struct guest *from;
 	struct guest *to;
-	unsigned passes; /* after which the writers make a break; 0: never */
-	unsigned seen;   /* passes so far */
-	bool unlimited;  /* lift max-bandwidth at the last of these passes */
-	char text[256];  /* what differed at the switchover */
+	bool xbzrle;
+	struct test_random changes; /* of the cache's size, meanwhile */
+	unsigned passes;            /* after which the writers make a break; 0: never */
+	unsigned seen;              /* passes so far */
+	bool unlimited;             /* lift max-bandwidth at the last of these passes */
+	char text[256];             /* what differed at the switchover */
 	struct transfer transfer;
 };
 
@@ -66,6 +69,20 @@ static uint64_t total_bytes(const struct guest *guest)
 	return total;
 }
 
+static void random_cache_size(struct guest *guest, struct test_random *random)
+{
+	set_number(guest, "xbzrle-cache-size", 65536ull << test_random_below(random, 11));
+}
+
+/* Deltas are about pages of 16 KiB at most. */
+static void random_xbzrle(struct test_random *random, struct hop *hop)
+{
+	hop->xbzrle = hop->from->spec.page_bytes <= 16384 && test_random_one_in(random, 2);
+	hop->changes.state = test_random_next(random);
+	assert_int_equal(rs_param_set(hop->from->state, "xbzrle", hop->xbzrle ? "on" : "off"), 0);
+	random_cache_size(hop->from, random);
+}
+
 static void random_params(struct test_random *random, struct hop *hop)
 {
 	static const uint64_t downtimes[] = { 0, 1, 300, 2000000 };
@@ -83,6 +100,7 @@ static void random_params(struct test_random *random, struct hop *hop)
 	set_number(hop->to, "stall-timeout", 60000);
 	assert_int_equal(rs_param_set(from->state, "machine", hop->form == FORM_QEMU ? "pc" : ""),
 			 0);
+	random_xbzrle(random, hop);
 }
 
 static void random_hop(struct test_random *random, struct hop *hop)
@@ -104,6 +122,8 @@ static void random_hop(struct test_random *random, struct hop *hop)
 
 static void count_pass(struct hop *hop)
 {
+	if (test_random_one_in(&hop->changes, 4))
+		random_cache_size(hop->from, &hop->changes);
 	/* The last pass comes after the stop. */
 	if (hop->from->spec.writers == 0 && hop->from->running)
 		guest_write(hop->from, 20);
@@ -149,62 +169,6 @@ static int in_hook(void *opaque, struct guest *guest, enum guest_moment moment)
 	return 0;
 }
 
-/* The handlers, with the simplest framing: a byte before each body. */
-enum { NO_BODY, A_BODY };
-
-static int handlers_iterate(struct guest *guest, struct rs_stream *stream)
-{
-	uint64_t left = 1, postcopy;
-	int result = 0;
-
-	while (result >= 0 && left > 0) {
-		rs_stream_put_u8(stream, A_BODY);
-		result = rs_save_iterate(guest->state, stream);
-		if (result == 0)
-			result = rs_save_throttle(guest->state, stream);
-		if (result < 0)
-			break;
-		result = rs_save_pending(guest->state, RS_PENDING_ESTIMATE, &left, NULL);
-		if (result < 0 || left > 0)
-			continue;
-		result = rs_save_pending(guest->state, RS_PENDING_EXACT, &left, &postcopy);
-		if (guest->hook != NULL)
-			guest->hook(guest->hook_opaque, guest, GUEST_PASS);
-	}
-	return result;
-}
-
-static int handlers_out(struct guest *guest, struct rs_stream *stream)
-{
-	int result;
-
-	rs_stream_put_u8(stream, A_BODY);
-	result = rs_save_setup(guest->state, stream);
-	if (result == 0)
-		result = handlers_iterate(guest, stream);
-	if (result >= 0)
-		result = guest_stop(guest);
-	if (result == 0) {
-		rs_stream_put_u8(stream, A_BODY);
-		result = rs_save_complete(guest->state, stream);
-	}
-	rs_save_cleanup(guest->state);
-	rs_stream_put_u8(stream, NO_BODY);
-	return result != 0 ? result : rs_stream_flush(stream);
-}
-
-static int handlers_in(struct guest *guest, struct rs_stream *stream)
-{
-	int result = rs_load_setup(guest->state, &guest_load_ops, guest);
-
-	while (result == 0 && rs_stream_get_u8(stream) == A_BODY)
-		result = rs_load(guest->state, stream, RS_RAM_SECTION_VERSION);
-	rs_load_cleanup(guest->state);
-	if (result == 0)
-		result = rs_stream_error(stream, NULL);
-	return result != 0 ? result : guest_resume(guest);
-}
-
 static void run_hop(struct hop *hop, struct test_random *random)
 {
 	bool handlers = hop->form == FORM_HANDLERS;
@@ -218,12 +182,13 @@ static void run_hop(struct hop *hop, struct test_random *random)
 	atomic_store(&hop->from->quiet, false);
 	atomic_store(&hop->to->quiet, false);
 	transfer_end_start(&transfer->out, hop->from, link.out,
-			   handlers ? handlers_out : transfer_out);
+			   handlers ? by_handlers_out : transfer_out);
 	if (hop->link == LINK_FILE) {
 		transfer_end_join(&transfer->out);
 		assert_int_equal(link_open_reader(&link), 0);
 	}
-	transfer_end_start(&transfer->in, hop->to, link.in, handlers ? handlers_in : transfer_in);
+	transfer_end_start(&transfer->in, hop->to, link.in,
+			   handlers ? by_handlers_in : transfer_in);
 	transfer_end_join(&transfer->in);
 	if (hop->link != LINK_FILE)
 		transfer_end_join(&transfer->out);
@@ -262,6 +227,28 @@ static void check_hop(struct hop *hop, char *text, size_t bytes)
 		guest_fault(hop->to, text, bytes);
 }
 
+/* How deltas went, over all cases. */
+struct delta_tally {
+	uint64_t migrations;
+	uint64_t found;
+	uint64_t missed;
+	uint64_t overflows;
+	uint64_t bytes;
+};
+
+static void count_deltas(struct delta_tally *tally, const struct hop *hop)
+{
+	struct rs_stats stats = { .size = sizeof(stats) };
+
+	rs_stats_get(hop->from->state, &stats);
+	tally->migrations += hop->xbzrle;
+	tally->found += stats.xbzrle_pages;
+	tally->missed += stats.xbzrle_cache_miss;
+	tally->overflows += stats.xbzrle_overflow;
+	/* An overflow counts as a page. */
+	tally->bytes += stats.xbzrle_bytes - stats.xbzrle_overflow * stats.page_size;
+}
+
 /* What the destination's writers find. */
 static void check_afterwards(struct guest *guest, char *text, size_t bytes)
 {
@@ -293,7 +280,7 @@ static void break_first(struct guest *from, const struct guest_spec *spec,
 	guest_run_again(from);
 }
 
-static unsigned run_case(uint64_t seed, bool userfaultfd)
+static unsigned run_case(uint64_t seed, bool userfaultfd, struct delta_tally *tally)
 {
 	struct test_random random = { test_mix(seed + 1) };
 	struct guest_world world = { 0 };
@@ -314,12 +301,13 @@ static unsigned run_case(uint64_t seed, bool userfaultfd)
 		random_hop(&random, &hop);
 		run_hop(&hop, &random);
 		check_hop(&hop, text, sizeof(text));
+		count_deltas(tally, &hop);
 		if (text[0] != '\0')
 			print_error("case %" PRIu64 ", migration %u of %u: %s over %s, pages of "
-				    "%u, %u writers\n",
+				    "%u, %u writers%s\n",
 				    seed, done + 1, hops, form_names[hop.form],
-				    link_kind_name(hop.link), specs[0].page_bytes,
-				    specs[0].writers);
+				    link_kind_name(hop.link), specs[0].page_bytes, specs[0].writers,
+				    hop.xbzrle ? ", deltas" : "");
 		done++;
 		if (text[0] == '\0')
 			check_afterwards(hop.to, text, sizeof(text));
@@ -347,6 +335,7 @@ static void memory_is_the_same_at_the_switchover(void **state)
 	bool patient = getenv("RS_TEST_LONG") != NULL || getenv("RS_TEST_CASES") != NULL;
 	uint64_t seed = number_from("RS_TEST_SEED", 0), end = seed + cases;
 	time_t start = time(NULL);
+	struct delta_tally tally = { 0 };
 	unsigned migrations = 0;
 
 	(void)state;
@@ -355,12 +344,18 @@ static void memory_is_the_same_at_the_switchover(void **state)
 	if (getenv("RS_TEST_SEED") != NULL && getenv("RS_TEST_CASES") == NULL)
 		end = seed + 1;
 	for (uint64_t first = seed; seed < end; seed++) {
-		migrations += run_case(seed, userfaultfd);
+		migrations += run_case(seed, userfaultfd, &tally);
 		if (!patient && seed - first >= CASES_AT_LEAST &&
 		    time(NULL) - start > ENOUGH_SECONDS)
 			break;
 	}
-	print_message("%u migrations\n", migrations);
+	print_message("%u migrations; with deltas %" PRIu64 ": %" PRIu64 " pages missed, %" PRIu64
+		      " found, of which %" PRIu64 " had changed too much, %" PRIu64 " bytes\n",
+		      migrations, tally.migrations, tally.missed, tally.found, tally.overflows,
+		      tally.bytes);
+	if (cases >= CASES_AT_LEAST && getenv("RS_TEST_SEED") == NULL)
+		assert_true(tally.missed > 0 && tally.found > tally.overflows &&
+			    tally.overflows > 0 && tally.bytes > 0);
 }
 
 int main(void)
