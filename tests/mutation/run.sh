@@ -18,7 +18,7 @@ shift
 
 jobs=$(nproc 2>/dev/null || echo 2)
 compiler=${CC:-cc}
-packages="cmocka liburcu-bp"
+packages="cmocka liburcu-bp zlib"
 need patch pkg-config "$compiler"
 flags="-std=gnu11 -O1 -D_GNU_SOURCE -pthread -Iinclude -Isrc -Itests $(pkg-config --cflags $packages)"
 # Seconds for one run of a test.
