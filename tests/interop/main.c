@@ -8,6 +8,8 @@
  *		load all of it through the driver
  *	interop rewrite STREAM DIRECTORY OUT [options]
  *		load the RAM, and write the stream again with RAM sections of our own
+ *	interop rewrite-live STREAM DIRECTORY OUT
+ *		the same with XBZRLE, while a thread writes RAM; says how that went
  *	interop recode STREAM DIRECTORY [options]
  *		load the RAM, and encode each XBZRLE page in it again
  *
@@ -20,6 +22,7 @@
  * Prints what it found, as JSON.
  */
 #include "interop/framing.h"
+#include "interop/live_rewrite.h"
 #include "interop/receive.h"
 #include "interop/recode.h"
 #include "interop/regions.h"
@@ -36,6 +39,7 @@ struct tool {
 	struct regions regions;
 	struct framing framing;
 	struct recoder recoder;
+	struct writer writer;
 	struct rs_stream *stream;
 };
 
@@ -57,9 +61,13 @@ static int print(const struct tool *tool)
 	int result = rs_stats_get(tool->regions.state, &stats);
 
 	printf("{\"machine\": \"%s\", \"bodies\": %d, \"zero\": %llu, \"page\": %llu, "
-	       "\"xbzrle\": %llu, \"compressed\": %llu, \"recoded\": %llu, ",
+	       "\"xbzrle\": %llu, \"overflows\": %llu, \"misses\": %llu, \"zero_copies\": %llu, "
+	       "\"compressed\": %llu, \"recoded\": %llu, ",
 	       tool->framing.machine, tool->framing.bodies, (unsigned long long)stats.duplicate,
 	       (unsigned long long)stats.normal, (unsigned long long)stats.xbzrle_pages,
+	       (unsigned long long)stats.xbzrle_overflow,
+	       (unsigned long long)stats.xbzrle_cache_miss,
+	       (unsigned long long)tool->writer.zero_copies,
 	       (unsigned long long)stats.compress_pages, (unsigned long long)tool->recoder.deltas);
 	regions_print(&tool->regions);
 	printf("}\n");
@@ -111,6 +119,23 @@ static int open_stream(struct tool *tool, const char *from)
 	return result;
 }
 
+/* Each sequence resets the counters: the last one's are printed, unless it repeats what came. */
+static int rewrite_and_print(struct tool *tool, const char *verb, const char *from, const char *to)
+{
+	int result = 0;
+
+	tool->writer = (struct writer){ .regions = &tool->regions,
+					.framing = &tool->framing,
+					.state = tool->regions.state };
+	if (strcmp(verb, "rewrite-live") == 0)
+		result = rewrite_ram(&tool->writer, put_live_ram, from, to);
+	if (result == 0)
+		result = print(tool);
+	if (result == 0 && strcmp(verb, "rewrite") == 0)
+		result = rewrite_ram(&tool->writer, put_ram_in_rounds, from, to);
+	return result;
+}
+
 static int work(struct tool *tool, int count, char **words)
 {
 	const char *verb = words[1], *from = words[2];
@@ -130,12 +155,7 @@ static int work(struct tool *tool, int count, char **words)
 		result = recode(&tool->recoder, &tool->framing, tool->stream, from);
 	else
 		result = load(tool);
-	/* Before another sequence resets the counters. */
-	if (result == 0)
-		result = print(tool);
-	if (result == 0 && strcmp(verb, "rewrite") == 0)
-		result = rewrite_ram(&tool->regions, &tool->framing, from, words[4]);
-	return result;
+	return result == 0 ? rewrite_and_print(tool, verb, from, words[4]) : result;
 }
 
 int main(int argc, char **argv)
@@ -144,8 +164,8 @@ int main(int argc, char **argv)
 	struct rs_error error = { 0 };
 
 	if (argc < 4 || rs_state_create(NULL, &tool.regions.state) != 0) {
-		fprintf(stderr,
-			"usage: interop load|receive|rewrite|recode STREAM DIRECTORY ...\n");
+		fprintf(stderr, "usage: interop load|receive|rewrite|rewrite-live|recode STREAM "
+				"DIRECTORY ...\n");
 		return 2;
 	}
 	int result = work(&tool, argc, argv);

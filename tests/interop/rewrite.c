@@ -11,13 +11,6 @@
 #define ROUNDS 4
 #define STEP 61 /* every so many pages one is wrong for a while */
 
-struct writer {
-	const struct regions *regions;
-	const struct framing *framing;
-	struct rs_state *state;
-	struct rs_stream *stream;
-};
-
 static int copy(struct rs_stream *stream, int fd, uint64_t from, uint64_t to)
 {
 	char buffer[65536];
@@ -56,8 +49,8 @@ static void invert(const struct writer *writer, unsigned round, int mark)
 	}
 }
 
-static int put_body(struct writer *writer, uint8_t record,
-		    int (*handler)(struct rs_state *state, struct rs_stream *stream))
+int put_body(struct writer *writer, uint8_t record,
+	     int (*handler)(struct rs_state *state, struct rs_stream *stream))
 {
 	framing_begin(writer->stream, record, writer->framing->ram_id);
 	int result = handler(writer->state, writer->stream);
@@ -81,7 +74,7 @@ static int put_round(struct writer *writer)
 
 /* The guest "writes" between the rounds: each one begins with pages that are wrong, and the next
  * one sends them as they should be. */
-static int put_ram(struct writer *writer)
+int put_ram_in_rounds(struct writer *writer)
 {
 	for (unsigned round = 0; round < ROUNDS; round++)
 		invert(writer, round, 0);
@@ -97,7 +90,7 @@ static int put_ram(struct writer *writer)
 	return result;
 }
 
-static int put_all(struct writer *writer, int fd)
+static int put_all(struct writer *writer, put_ram_function *put_ram, int fd)
 {
 	int result = copy(writer->stream, fd, 0, writer->framing->ram_at);
 
@@ -108,21 +101,19 @@ static int put_all(struct writer *writer, int fd)
 	return result != 0 ? result : rs_stream_flush(writer->stream);
 }
 
-int rewrite_ram(const struct regions *regions, const struct framing *framing, const char *from,
-		const char *to)
+int rewrite_ram(struct writer *writer, put_ram_function *put_ram, const char *from, const char *to)
 {
-	struct writer writer = { regions, framing, regions->state, NULL };
 	int in = open(from, O_RDONLY | O_CLOEXEC);
 	int out = open(to, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 	int result = in < 0 || out < 0 ? -errno : 0;
 
 	if (result == 0)
-		result = rs_stream_from_fd(out, RS_STREAM_WRITE, &writer.stream);
+		result = rs_stream_from_fd(out, RS_STREAM_WRITE, &writer->stream);
 	if (result == 0)
-		result = put_all(&writer, in);
+		result = put_all(writer, put_ram, in);
 	if (result != 0)
 		fprintf(stderr, "rewrite: %s to %s: %s\n", from, to, strerror(-result));
-	rs_stream_close(writer.stream, NULL);
+	rs_stream_close(writer->stream, NULL);
 	close(in);
 	return result;
 }

@@ -82,6 +82,29 @@ class WithQemu(Case):
             destination.do("cont")
             destination.wait_passes(passes + 3)
 
+    def test_deltas_to_qemu(self):
+        """Many rounds of deltas, made while the memory is written."""
+        stream, source = self.save_live()
+        ours = self.path("ours")
+        sent = self.run_program("rewrite-live", stream, ours)
+        regions = self.check_ram(sent, source)
+        self.assertGreater(sent["xbzrle"] - sent["overflows"], 300)
+        self.assertGreater(sent["overflows"], 20)
+        self.assertGreater(sent["misses"], 100)
+        self.assertGreater(sent["zero_copies"], 20)
+        # What came are deltas indeed.
+        here = self.load(ours)
+        self.check_ram(here, source)
+        self.assertGreater(here["xbzrle"], 300)
+        passes = source.passes()
+        with self.start("destination", incoming=True) as destination:
+            destination.load(ours)
+            self.assertEqual(digest(destination.memory), digest(source.memory))
+            self.check_bios(destination, regions["pc.bios"])
+            self.assertEqual(destination.passes(), passes)
+            destination.do("cont")
+            destination.wait_passes(passes + 3)
+
     def check_bios(self, destination, bios):
         """Of the other regions, the one that a guest can see as a whole: it ends at 4 GiB."""
         dump = self.path("bios")
