@@ -150,7 +150,7 @@ slow_round:
 6:	incq 8(%rdi)
 	incq PROGRESS + PAGES
 	mov ORDERS + WORK_DELAY, %rcx
-7:	loop 7b                   /* one instruction a turn: some KVMs emulate each */
+7:	loop 7b                   /* one instruction a turn: under some KVMs each is slow */
 	add %rdx, %rdi
 	cmp %rsi, %rdi
 	jb 6b
