@@ -38,6 +38,14 @@ static const struct guest_spec source_spec = {
 	.seed = 5,
 };
 
+static void set_compress(const struct cut_fixture *fixture, struct guest *guest)
+{
+	const char *value = fixture->compress ? "on" : "off";
+
+	cut_check(fixture, rs_param_set(guest->state, "compress", value) == 0);
+	cut_check(fixture, rs_param_set(guest->state, "compress-threads", "2") == 0);
+}
+
 struct guest *cut_new_destination(struct cut_fixture *fixture)
 {
 	struct guest_spec spec = source_spec;
@@ -47,6 +55,7 @@ struct guest *cut_new_destination(struct cut_fixture *fixture)
 	spec.regions[1].flags = RS_REGION_FRESH;
 	to = guest_create_destination(&spec, &fixture->world);
 	assert_non_null(to);
+	set_compress(fixture, to);
 	to->hook = to_hook;
 	to->hook_opaque = fixture;
 	return to;
@@ -56,6 +65,7 @@ void cut_open(struct cut_fixture *fixture)
 {
 	fixture->from = guest_create_source(&source_spec, &fixture->world);
 	assert_non_null(fixture->from);
+	set_compress(fixture, fixture->from);
 	fixture->from->hook = from_hook;
 }
 

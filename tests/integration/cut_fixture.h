@@ -14,6 +14,7 @@ struct cut_fixture {
 	struct guest_world world;
 	struct guest *from;
 	struct test_random random;
+	bool compress;  /* pages, set before it is opened */
 	char text[256]; /* what differed when a destination ran */
 	/* for messages: where the cut was */
 	bool back;

@@ -235,19 +235,19 @@ static void check_race(struct fixture *fixture, const struct transfer *transfer,
 				 0);
 }
 
-static void at_any_time(void **state)
+static void cancel_at_any_time(bool compress)
 {
 	struct fixture fixture = { .code = 1 };
 	struct test_random random = { 77 };
 	unsigned cancelled = 0, rounds = getenv("RS_TEST_LONG") != NULL ? 20000 : 300;
 
-	(void)state;
 	pair_open(&fixture.pair, &spec);
 	for (unsigned i = 0; i < rounds; i++) {
 		enum end_name who = test_random_one_in(&random, 2) ? SOURCE : DESTINATION;
 		struct transfer transfer;
 		struct rs_stream *out, *in;
 
+		pair_set_param(&fixture.pair, "compress", compress ? "on" : "off");
 		assert_int_equal(fake_stream_pair(NULL, NULL, &out, &in), 0);
 		atomic_store(&fixture.pair.from->quiet, false);
 		transfer_end_start(&transfer.in, fixture.pair.to, in, transfer_in);
@@ -261,8 +261,22 @@ static void at_any_time(void **state)
 		again(&fixture);
 	}
 	print_message("%u of %u cancelled\n", cancelled, rounds);
+	pair_set_param(&fixture.pair, "compress", "off");
 	pair_move_on(&fixture.pair);
 	pair_close(&fixture.pair);
+}
+
+static void at_any_time(void **state)
+{
+	(void)state;
+	cancel_at_any_time(false);
+}
+
+/* While threads compress and decompress. */
+static void at_any_time_with_compress(void **state)
+{
+	(void)state;
+	cancel_at_any_time(true);
 }
 
 /* ---- between READY and COMMIT -------------------------------------------------------------- */
@@ -351,8 +365,11 @@ static void by_destroying_the_state(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(in_every_phase),           cmocka_unit_test(at_any_time),
-		cmocka_unit_test(between_ready_and_commit), cmocka_unit_test(right_after_the_start),
+		cmocka_unit_test(in_every_phase),
+		cmocka_unit_test(at_any_time),
+		cmocka_unit_test(at_any_time_with_compress),
+		cmocka_unit_test(between_ready_and_commit),
+		cmocka_unit_test(right_after_the_start),
 		cmocka_unit_test(by_destroying_the_state),
 	};
 

@@ -284,15 +284,14 @@ static void at_every_border(void **state)
 }
 
 /* Every byte of the answers, and some of what the source sends; most of those are pages. */
-static void at_bytes_between(void **state)
+static void cut_at_bytes_between(bool compress)
 {
-	struct cut_fixture fixture = { .random = { 2 } };
+	struct cut_fixture fixture = { .random = { 2 }, .compress = compress };
 	bool all = getenv("RS_TEST_LONG") != NULL;
 	unsigned outcomes[OUTCOMES] = { 0 };
 	struct fake_record there, back;
 	uint64_t at = 0;
 
-	(void)state;
 	record(&fixture, &there, &back);
 	while (at < there.length) {
 		uint64_t next = at + 1, tail = there.length - CUT_TAIL_BYTES;
@@ -309,11 +308,25 @@ static void at_bytes_between(void **state)
 	free(back.bytes);
 }
 
+static void at_bytes_between(void **state)
+{
+	(void)state;
+	cut_at_bytes_between(false);
+}
+
+/* While threads compress and decompress; what they do does not change where the bytes are. */
+static void at_bytes_between_compressed_pages(void **state)
+{
+	(void)state;
+	cut_at_bytes_between(true);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(at_every_border),
 		cmocka_unit_test(at_bytes_between),
+		cmocka_unit_test(at_bytes_between_compressed_pages),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -9,6 +9,7 @@
 #include "base/tsan.h"
 #include "by_handlers.h"
 #include "link.h"
+#include "random_encoders.h"
 #include "random_guest.h"
 #include "support/fake_stream.h"
 #include "support/transfer.h"
@@ -110,6 +111,7 @@ static void random_hop(struct test_random *random, struct hop *hop)
 	hop->passes = 1 + (unsigned)test_random_below(random, 5);
 	hop->unlimited = test_random_one_in(random, 2);
 	random_params(random, hop);
+	random_compress(random, hop->from, hop->to);
 	/* Writers that never rest need some patience of the guest's owner, or none at all to find.
 	 */
 	if (test_random_one_in(random, 12) && hop->form != FORM_HANDLERS) {
@@ -270,6 +272,8 @@ static void break_first(struct guest *from, const struct guest_spec *spec,
 	assert_non_null(scratch);
 	there.cut_at = test_random_below(random, total_bytes(from) * 3 / 2);
 	assert_int_equal(rs_param_set(from->state, "machine", ""), 0);
+	/* Whether the source compresses is left from the migration before. */
+	assert_int_equal(rs_param_set(scratch->state, "compress", "on"), 0);
 	assert_int_equal(fake_stream_pair(&there, &back, &out, &in), 0);
 	from->hook = NULL;
 	atomic_store(&from->quiet, test_random_one_in(random, 2));
