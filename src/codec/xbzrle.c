@@ -50,7 +50,7 @@ static ALWAYS_INLINE void put_length(struct writer *writer, size_t length)
 }
 
 /* Bytes from the last run up to [from, to) are the same, and those are different. */
-static ALWAYS_INLINE bool put_runs(struct writer *writer, size_t from, size_t to)
+static bool put_runs(struct writer *writer, size_t from, size_t to)
 {
 	size_t length = to - from;
 
@@ -67,22 +67,18 @@ static ALWAYS_INLINE bool put_runs(struct writer *writer, size_t from, size_t to
 }
 
 /* The same for short ones, which most are: a copy of fixed length is a load and a store. What is copied
- * too much is overwritten later, or lies behind the end of the delta. The
- * length of what is the same is as good as random, and therefore not a branch. */
+ * too much is overwritten later, or lies behind the end of the delta. */
 static ALWAYS_INLINE bool put_short_runs(struct writer *writer, size_t from, size_t to)
 {
 	size_t same = from - writer->end, length = to - from;
-	size_t more = same >= 0x80;
-	uint8_t *delta = writer->delta + writer->used;
 
 	if ((length > SHORT_BYTES) | (from + SHORT_BYTES > writer->page_bytes) |
 	    (writer->used + 3 + SHORT_BYTES > writer->limit))
 		return put_runs(writer, from, to);
-	delta[0] = (uint8_t)(same | more << 7);
-	delta[1] = (uint8_t)(same >> 7);
-	delta[1 + more] = (uint8_t)length;
-	memcpy(delta + 2 + more, writer->page + from, SHORT_BYTES);
-	writer->used += 2 + more + length;
+	put_length(writer, same);
+	writer->delta[writer->used++] = (uint8_t)length;
+	memcpy(writer->delta + writer->used, writer->page + from, SHORT_BYTES);
+	writer->used += length;
 	writer->end = to;
 	return true;
 }
