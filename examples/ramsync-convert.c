@@ -129,6 +129,7 @@ static void print_json(const struct conversion *conversion, FILE *out)
 	json_number(&json, "device-state-bytes", conversion->devices_bytes);
 	json_number(&json, "zero-pages", stats->duplicate);
 	json_number(&json, "full-pages", stats->normal);
+	json_number(&json, "compressed-pages", stats->compress_pages);
 	json_number(&json, "pages-missing", pages_missing(conversion));
 	json_close(&json);
 }
@@ -137,16 +138,20 @@ static void print_text(const struct conversion *conversion, FILE *out)
 {
 	const struct capture *capture = &conversion->capture;
 	const struct rewrite *rewrite = &conversion->rewrite;
+	const struct rs_stats *stats = &rewrite->stats;
 
 	if (!conversion->written)
 		return;
 	fprintf(out, "%s: machine ", conversion->options->output);
 	utf8_print(out, capture->header.machine);
+	fprintf(out, ", %u regions of %" PRIu64 " bytes: %" PRIu64 " full pages",
+		capture->memory.count, capture->memory.bytes, stats->normal);
+	if (stats->compress_pages)
+		fprintf(out, ", %" PRIu64 " compressed", stats->compress_pages);
 	fprintf(out,
-		", %u regions of %" PRIu64 " bytes: %" PRIu64 " full pages and %" PRIu64
-		" of zeros; %zu bytes of device state; %" PRIu64 " bytes instead of %" PRIu64 "\n",
-		capture->memory.count, capture->memory.bytes, rewrite->stats.normal,
-		rewrite->stats.duplicate, conversion->devices_bytes, rewrite->stream_bytes,
+		" and %" PRIu64 " of zeros; %zu bytes of device state; %" PRIu64
+		" bytes instead of %" PRIu64 "\n",
+		stats->duplicate, conversion->devices_bytes, rewrite->stream_bytes,
 		capture->stream_bytes);
 	if (rewrite->not_sent)
 		fprintf(out, "%" PRIu64 " regions are listed only, as in %s\n", rewrite->not_sent,

@@ -83,6 +83,8 @@ class Convert(Case):
             self.assertLess(converted["bytes-written"], EXPECTED["plain"]["bytes"])
             pages = found["records"]["compressed"]["pages"]
             self.assertGreater(pages, EXPECTED[name]["records"]["compress_page"] * 9 / 10)
+            self.assertEqual(pages, converted["compressed-pages"])
+            self.assertEqual(found["records"]["page"]["pages"], converted["full-pages"])
 
     def test_compressed_becomes_plain(self):
         """--compress is about what is written: whatever comes is read."""
@@ -215,6 +217,11 @@ class Convert(Case):
         said = self.start(Program([CONVERT, path, self.path("out")])).end(COMPLETED).stdout
         for word in MACHINE, "2 regions of 16384 bytes", "2 full pages and 2 of zeros":
             self.assertIn(word, said)
+        records = (page(0, "ram", filled(1)) + page(PAGE, "ram", filled(2)) + zero(2 * PAGE, "ram") +
+                   page(0, "rom", filled(3)))
+        said = self.start(Program([CONVERT, "--compress", "on", self.write("in", stream(REGIONS, records)),
+                                   self.path("out")])).end(COMPLETED).stdout
+        self.assertIn("2 full pages, 1 compressed and 1 of zeros", said)
 
     def test_a_link_stays(self):
         """What it leads to is replaced: it may be the system's /dev/stdout."""
