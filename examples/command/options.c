@@ -218,12 +218,25 @@ void options_set_params(const struct options *options, struct rs_state *state)
 	}
 }
 
+/* A recording is written in a single pass. */
+static void check_conversion(const struct options *options, const struct rs_state *state)
+{
+	char xbzrle[8];
+
+	if (rs_param_get(state, "xbzrle", xbzrle, sizeof(xbzrle)) > 0 && !strcmp(xbzrle, "on"))
+		option_refuse(options->program_name,
+			      "--xbzrle: each page is written once only, so no delta could be made "
+			      "from an older copy of it");
+}
+
 /* Page size and parameters, before anything is done. */
 static void check_state(const struct options *options)
 {
 	struct rs_state *state = options_create_state(options, options->page_bytes);
 
 	options_set_params(options, state);
+	if (options->program == PROGRAM_CONVERT)
+		check_conversion(options, state);
 	rs_state_destroy(state);
 }
 

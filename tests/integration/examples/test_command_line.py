@@ -14,7 +14,10 @@ from programs import (BAD_USAGE, CONVERT, FAILED, FAST, GUEST, INSPECT, RECV, SE
 STATISTICS = """transferred remaining total duplicate normal normal-bytes dirty-sync-count
 dirty-pages-rate page-size mbps pages-per-second setup-time downtime expected-downtime total-time
 downtime-ns wire-bytes zero-run-pages stop-ns final-sync-ns last-ram-ns device-ns handover-ns
-resume-ns dirty-log-ns guest-stall-ns""".split()
+resume-ns dirty-log-ns guest-stall-ns xbzrle-cache.cache-size xbzrle-cache.bytes
+xbzrle-cache.pages xbzrle-cache.cache-miss xbzrle-cache.cache-miss-rate xbzrle-cache.encoding-rate
+xbzrle-cache.overflow compression.pages compression.busy compression.busy-rate
+compression.compressed-size compression.compression-rate""".split()
 
 NAMES = {SEND: "ramsync-send", RECV: "ramsync-recv", INSPECT: "ramsync-inspect",
          CONVERT: "ramsync-convert"}
@@ -49,6 +52,8 @@ REFUSED = [
     (CONVERT, ["a", "b", "c"], "'c'"),
     (CONVERT, ["--extract", "a", "b", "c"], "--extract"),
     (CONVERT, ["--uuid", "mine", "a", "b"], "--uuid"),
+    (CONVERT, ["--xbzrle", "on", "a", "b"], "--xbzrle: each page is written once only"),
+    (CONVERT, ["--xbzrle-cache-size", "3M", "a", "b"], "--xbzrle-cache-size"),
     (SEND, ["--to", NOWHERE, "--memory", "many"], "--memory"),
     (SEND, ["--to", NOWHERE, "--memory", "-1"], "--memory"),
     (SEND, ["--to", NOWHERE, "--memory", "1P"], "--memory"),

@@ -74,6 +74,23 @@ class Migrate(VmmCase):
         there.do("quit")
         there.end(0)
 
+    def test_deltas(self):
+        """A guest that changes little of each page, but more pages than the stream carries."""
+        source, there = self.pair("--vcpus", "2")
+        source.do("set", "xbzrle", "on")
+        source.do("set", "xbzrle-cache-size", "8M")
+        self.hold_active(source, there.status["address"])
+        # Deltas are so small that it may come to an end by itself.
+        source.until(lambda: int(source.status["xbzrle-cache.pages"]) > 100 or
+                     source.status["migration"] != "active")
+        self.let_go(source)
+        self.check_moved(source, there)
+        self.assertGreater(int(source.status["xbzrle-cache.pages"]), 0)
+        self.assertGreater(int(source.status["xbzrle-cache.bytes"]), 0)
+        self.assertEqual(source.status["xbzrle-cache.cache-size"], str(8 << 20))
+        there.wait_work(2, 2)
+        self.check_console(2, source, there)
+
     def test_many_passes(self):
         for log in LOGS:
             with self.subTest(log=log):
