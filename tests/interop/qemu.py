@@ -127,10 +127,13 @@ class Qemu:
         self.do("migrate-set-parameters", **{"max-bandwidth": 64 << 20, "downtime-limit": 2000})
         return self.wait_migration(lambda found: found.get("status") == "completed")
 
+    def enable(self, *capabilities):
+        self.do("migrate-set-capabilities",
+                capabilities=[{"capability": name, "state": True} for name in capabilities])
+
     def want_answers(self):
         """The destination has to say over the return path that all went well."""
-        self.do("migrate-set-capabilities",
-                capabilities=[{"capability": "return-path", "state": True}])
+        self.enable("return-path")
 
     def load(self, path):
         self.do("migrate-incoming", uri=f"exec:cat {path}")

@@ -1,88 +1,21 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""The programs take the guest of a real QEMU, look at it, and give it to another QEMU.
+"""The programs take the guest of a real QEMU, look at it, and give it to another QEMU."""
 
-RS_TEST_PROGRAMS is the folder of the programs.
-"""
-
-import json
 import os
-import subprocess
 import sys
 import time
 
 import qemu
-from interop import PATIENCE, Case, digest, main
-
-PROGRAMS = os.environ.get("RS_TEST_PROGRAMS", ".")
-
-
-def program(name, *arguments):
-    return [os.path.join(PROGRAMS, f"ramsync-{name}"), "--json", *map(str, arguments)]
+from interop import PATIENCE, digest, main
+from tools import Tools, program, why_not
 
 
-class Tools(Case):
-    def start_qemu(self, name, **options):
-        guest = qemu.Qemu(self.folder, name, **options)
-        self.addCleanup(guest.__exit__)
-        return guest
-
-    def source(self, answers=False):
-        """A QEMU whose guest has begun to write."""
-        source = self.start_qemu("source")
-        source.wait_passes(3)
-        if answers:
-            source.want_answers()
-        return source
-
-    def run_tool(self, name, *arguments):
-        ended = subprocess.run(program(name, *arguments), stdin=subprocess.DEVNULL,
-                               capture_output=True, text=True, timeout=PATIENCE, check=False)
-        self.assertEqual(ended.returncode, 0, ended.stderr)
-        return json.loads(ended.stdout)
-
-    def start_tool(self, *words):
-        """A program that listens; returns it and its address."""
-        log = self.path("log")
-        with open(log, "w", encoding="utf-8") as file:
-            tool = subprocess.Popen(program(*words), stdin=subprocess.DEVNULL,
-                                    stdout=subprocess.PIPE, stderr=file, text=True)
-        self.addCleanup(tool.communicate)
-        self.addCleanup(tool.kill)
-        end = time.monotonic() + PATIENCE
-        while time.monotonic() < end and tool.poll() is None:
-            with open(log, encoding="utf-8") as file:
-                said = file.read()
-            if "listening on" in said and said.endswith("\n"):
-                return tool, said.split("listening on ")[1].strip()
-            time.sleep(0.02)
-        with open(log, encoding="utf-8") as file:
-            raise AssertionError(f"{words}: {file.read()}")
-
-    def end_tool(self, tool, code=0):
-        out, _ = tool.communicate(timeout=PATIENCE)
-        with open(self.path("log"), encoding="utf-8") as file:
-            self.assertEqual(tool.returncode, code, file.read())
-        return json.loads(out)
-
-    def receive_into(self, address):
-        return ["recv", "--qemu", "--from", address, "--devices", self.path("devices"),
-                "--save", self.path("saved")]
-
-    def check_saved(self, source):
-        """The source has stopped: what was saved is all that its guest had."""
-        self.assertEqual(digest(self.path("saved/pc.ram")), digest(source.memory))
-        self.assertEqual(os.path.getsize(self.path("saved/pc.ram")), qemu.RAM_BYTES)
-        self.assertGreater(os.path.getsize(self.path("devices")), 10000)
-
-    def check_runs_on(self, source, passes):
-        source.wait_passes(passes + 2)
-        self.assertEqual(source.do("query-status")["status"], "running")
-
+class Programs(Tools):
     # ---- ramsync-recv --qemu ---------------------------------------------------------------
 
     def take(self, address, answers):
-        source = self.source(answers)
+        source = self.source(answers=answers)
         tool, address = self.start_tool(*self.receive_into(address))
         found = source.migrate_live(address)
         self.assertGreaterEqual(found["ram"]["dirty-sync-count"], 3)
@@ -149,16 +82,6 @@ class Tools(Case):
 
     # ---- ramsync-convert -------------------------------------------------------------------
 
-    def check_loads(self, path, source):
-        """Another QEMU loads it, has the same memory, and its guest goes on."""
-        passes = source.passes()
-        with self.start_qemu("destination", incoming=True) as destination:
-            destination.load(path)
-            self.assertEqual(digest(destination.memory), digest(source.memory))
-            self.assertEqual(destination.passes(), passes)
-            destination.do("cont")
-            destination.wait_passes(passes + 3)
-
     def test_convert_a_live_stream(self):
         source = self.source()
         stream, out = self.path("stream"), self.path("out")
@@ -183,9 +106,7 @@ class Tools(Case):
 
 
 if __name__ == "__main__":
-    REASON = qemu.why_not()
-    if not REASON and not os.path.exists(program("inspect")[0]):
-        REASON = "the programs were not built"
+    REASON = why_not()
     if REASON:
         print(f"SKIP: {REASON}")
         sys.exit(77)
