@@ -153,7 +153,8 @@ static void run(struct hop *hop, struct test_random *random)
 
 /* ---- cases --------------------------------------------------------------------------------- */
 
-static void random_params(struct test_random *random, struct rs_state *state)
+static void random_params(struct test_random *random, struct rs_state *state,
+			  struct rs_state *there)
 {
 	/* A tenth of it is what a body may hold: of most guests a part. */
 	static const char *const bandwidths[] = { "0", "1M", "4M", "16M" };
@@ -162,6 +163,11 @@ static void random_params(struct test_random *random, struct rs_state *state)
 	assert_int_equal(
 	    rs_param_set(state, "max-bandwidth", bandwidths[test_random_below(random, 4)]), 0);
 	new_cache_size(random, state);
+	/* The first pass is compressed then. */
+	if (!test_random_one_in(random, 3))
+		return;
+	assert_int_equal(rs_param_set(state, "compress", "on"), 0);
+	assert_int_equal(rs_param_set(there, "compress", "on"), 0);
 }
 
 static void run_case(uint64_t seed, bool userfaultfd, struct hop *hop)
@@ -176,7 +182,7 @@ static void run_case(uint64_t seed, bool userfaultfd, struct hop *hop)
 	*hop = (struct hop){ .from = guest_create_source(&from, &world),
 			     .to = guest_create_destination(&to, &world) };
 	assert_true(hop->from != NULL && hop->to != NULL);
-	random_params(&random, hop->from->state);
+	random_params(&random, hop->from->state, hop->to->state);
 	run(hop, &random);
 	guest_destroy(hop->from);
 	guest_destroy(hop->to);
