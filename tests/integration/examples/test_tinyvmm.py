@@ -91,6 +91,22 @@ class Migrate(VmmCase):
         there.wait_work(2, 2)
         self.check_console(2, source, there)
 
+    def test_compressed_pages(self):
+        source, there = self.pair("--vcpus", "2")
+        there.do("cancel")
+        there.wait_status("cancelled")
+        for vmm in source, there:
+            vmm.do("set", "compress", "on")
+        self.hold_active(source, there.listening())
+        source.until(lambda: int(source.status["dirty-sync-count"]) >= 4 or
+                     source.status["migration"] != "active")
+        self.let_go(source)
+        self.check_moved(source, there)
+        self.assertGreater(int(source.status["compression.pages"]), 100)
+        self.assertEqual(source.status["compression.pages"], there.status["compression.pages"])
+        there.wait_work(2, 2)
+        self.check_console(2, source, there)
+
     def test_many_passes(self):
         for log in LOGS:
             with self.subTest(log=log):
