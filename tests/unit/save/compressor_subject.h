@@ -51,6 +51,7 @@ static struct subject {
 static struct {
 	atomic_uint calls;
 	atomic_bool closed;
+	atomic_bool live; /* it was given what the guest may be writing */
 	const char *text; /* of the failure; NULL: zlib has none */
 	/* So many initialisations work. */
 	int inits;
@@ -62,6 +63,10 @@ int deflate(z_streamp z, int flush)
 	int (*real)(z_streamp, int) = (int (*)(z_streamp, int))dlsym(RTLD_NEXT, "deflate");
 
 	atomic_fetch_add(&zlib.calls, 1);
+	for (unsigned i = 0; i < REGIONS; i++)
+		if (z->next_in >= subject.memory[i] &&
+		    z->next_in < subject.memory[i] + SUBJECT_BYTES)
+			atomic_store(&zlib.live, true);
 	if (memcmp(z->next_in, MARK_WAITS, sizeof(MARK_WAITS)) == 0)
 		while (atomic_load(&zlib.closed))
 			usleep(100);
@@ -110,6 +115,7 @@ static inline void subject_open(uint32_t page_bytes)
 	rs_session_open(subject.state);
 	set("compress", "on");
 	atomic_store(&zlib.calls, 0);
+	atomic_store(&zlib.live, false);
 	zlib.text = NULL;
 }
 
