@@ -307,6 +307,8 @@ static int setup(struct rs_incoming *in)
 		result = rs_handshake_in(migration);
 	if (result == 0 && rs_migration_has(migration, RS_FEATURE_RUNS))
 		rs_ram_load_allow_runs(in->state);
+	if (result == 0 && migration->native && !rs_migration_has(migration, RS_FEATURE_COMPRESS))
+		in->state->load->rules.compressed_limit = 0;
 	/* Only now it is known whose form it is, and being lax is for QEMU's. */
 	if (result == 0)
 		in->state->load->lax = rs_migration_is_lax(in->migration);

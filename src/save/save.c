@@ -204,10 +204,11 @@ void rs_ram_save_cleanup(struct rs_state *state)
 
 	if (save == NULL)
 		return;
+	/* Nobody works on the cursor's region any more when it is let go. */
+	rs_compressor_fini(&save->compressor);
 	rs_page_cursor_release(&save->cursor);
 	rs_population_slot_clear(&save->population);
 	rs_deltas_fini(&save->deltas);
-	rs_compressor_fini(&save->compressor);
 	rs_dirty_logs_stop(state);
 	pthread_mutex_lock(&state->lock);
 	state->save = NULL;

@@ -33,7 +33,7 @@ static int refuse_word(uint64_t word, unsigned flags, struct rs_error *error)
 	case RS_FLAG_COMPRESS_PAGE:
 		return rs_error_setf(error, -EOPNOTSUPP,
 				     "record 0x%llx: a compressed page, but the parameter compress "
-				     "is off",
+				     "is off here or at the source",
 				     shown);
 	case RS_FLAG_HOOK:
 		return rs_error_setf(error, -EOPNOTSUPP,
