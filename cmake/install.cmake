@@ -14,6 +14,10 @@ foreach(directory LIBDIR INCLUDEDIR)
     endif()
 endforeach()
 
+set(RS_PC_LIBDEFLATE "")
+if(libdeflate_FOUND)
+    set(RS_PC_LIBDEFLATE ", libdeflate")
+endif()
 configure_file(cmake/ramsync.pc.in ramsync.pc @ONLY)
 configure_package_config_file(cmake/ramsync-config.cmake.in ramsync-config.cmake
     INSTALL_DESTINATION ${RS_CMAKE_DIR})

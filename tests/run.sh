@@ -65,11 +65,11 @@ fi
 
 # name compiler options...
 configurations=gcc
-configure gcc gcc -DRS_BUILD_BENCH=ON -DRS_BUILD_TESTS=ON
+configure gcc gcc -DRS_BUILD_BENCH=ON -DRS_BUILD_TESTS=ON -DRS_LIBDEFLATE=ON
 if [ -z "$quick" ]; then
     configurations="gcc asan tsan fuzz"
-    configure asan clang -DRS_SANITIZE=address -DRS_BUILD_TESTS=ON
-    configure tsan clang -DRS_SANITIZE=thread -DRS_BUILD_TESTS=ON
+    configure asan clang -DRS_SANITIZE=address -DRS_BUILD_TESTS=ON -DRS_LIBDEFLATE=OFF
+    configure tsan clang -DRS_SANITIZE=thread -DRS_BUILD_TESTS=ON -DRS_LIBDEFLATE=ON
     configure fuzz clang -DRS_SANITIZE=address -DRS_BUILD_FUZZERS=ON -DRS_BUILD_EXAMPLES=OFF
 fi
 for configuration in $configurations; do

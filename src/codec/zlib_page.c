@@ -14,7 +14,7 @@
 #define MEMORY_LEVEL 8
 
 /*
- * The smallest window from all of which zlib finds matches: it keeps a little free, so that one of the
+ * Of zlib's own deflate, where there is no libdeflate: the smallest window from all of which zlib finds matches: it keeps a little free, so that one of the
  * page's own length would not do.
  *
  * Of window and memory level, only these choices give not one byte more than zlib's defaults. A smaller
@@ -47,6 +47,9 @@ int rs_deflater_init(struct rs_deflater *deflater, int level, size_t page_bytes)
 		return -EINVAL;
 	memset(deflater, 0, sizeof(*deflater));
 	deflater->page_bytes = page_bytes;
+	deflater->fast = rs_fast_deflater_new(level);
+	if (deflater->fast != NULL)
+		return 0;
 	switch (deflateInit2(&deflater->z, level, Z_DEFLATED, window_bits(page_bytes), MEMORY_LEVEL,
 			     Z_DEFAULT_STRATEGY)) {
 	case Z_OK:
@@ -60,13 +63,19 @@ int rs_deflater_init(struct rs_deflater *deflater, int level, size_t page_bytes)
 
 void rs_deflater_fini(struct rs_deflater *deflater)
 {
-	deflateEnd(&deflater->z);
+	if (deflater->fast != NULL)
+		rs_fast_deflater_free(deflater->fast);
+	else
+		deflateEnd(&deflater->z);
 }
 
 int rs_deflate_page(struct rs_deflater *deflater, const void *page, void *to, size_t limit,
 		    const char **reason)
 {
 	z_stream *z = &deflater->z;
+
+	if (deflater->fast != NULL)
+		return (int)rs_fast_deflate(deflater->fast, page, deflater->page_bytes, to, limit);
 	uInt room = (uInt)rs_min_u64(limit, rs_deflated_page_bound(deflater->page_bytes));
 
 	z->next_in = (z_const Bytef *)page;
@@ -93,11 +102,16 @@ size_t rs_deflated_page_bound(size_t page_bytes)
 int rs_inflater_init(struct rs_inflater *inflater)
 {
 	memset(inflater, 0, sizeof(*inflater));
-	return inflateInit(&inflater->z) == Z_OK ? 0 : -ENOMEM;
+	if (inflateInit(&inflater->z) != Z_OK)
+		return -ENOMEM;
+	inflater->fast = rs_fast_inflater_new();
+	return 0;
 }
 
 void rs_inflater_fini(struct rs_inflater *inflater)
 {
+	if (inflater->fast != NULL)
+		rs_fast_inflater_free(inflater->fast);
 	inflateEnd(&inflater->z);
 }
 
@@ -125,6 +139,9 @@ int rs_inflate_page(struct rs_inflater *inflater, const void *data, size_t bytes
 {
 	z_stream *z = &inflater->z;
 
+	if (inflater->fast != NULL &&
+	    rs_fast_inflate(inflater->fast, data, bytes, page, page_bytes))
+		return (int)page_bytes;
 	z->next_in = (z_const Bytef *)data;
 	z->avail_in = (uInt)rs_min_u64(bytes, UINT_MAX);
 	z->next_out = page;

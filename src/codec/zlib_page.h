@@ -10,6 +10,8 @@
 #ifndef RS_CODEC_ZLIB_PAGE_H
 #define RS_CODEC_ZLIB_PAGE_H
 
+#include "codec/fast_deflate.h"
+
 #include <stddef.h>
 #include <stdint.h>
 #include <zlib.h>
@@ -17,7 +19,11 @@
 /* The page would not get small enough. */
 #define RS_DEFLATE_NO_GAIN 0
 
+/* So many bytes of room beyond a stream's length are always enough for it. */
+#define RS_DEFLATE_SLACK 16u
+
 struct rs_deflater {
+	rs_fast_deflater *fast; /* or, if that is NULL: */
 	z_stream z;
 	size_t page_bytes;
 };
@@ -26,8 +32,8 @@ struct rs_deflater {
 int rs_deflater_init(struct rs_deflater *deflater, int level, size_t page_bytes);
 void rs_deflater_fini(struct rs_deflater *deflater);
 
-/* Write the page's stream, at most limit bytes of it. Its length; RS_DEFLATE_NO_GAIN if it has more
- * (then to is half written); -EIO with a reason. */
+/* Write the page's stream, at most limit bytes of it. Its length; RS_DEFLATE_NO_GAIN if it has more,
+ * or nearly as many (then to is half written); -EIO with a reason. */
 int rs_deflate_page(struct rs_deflater *deflater, const void *page, void *to, size_t limit,
 		    const char **reason);
 
@@ -35,7 +41,8 @@ int rs_deflate_page(struct rs_deflater *deflater, const void *page, void *to, si
 size_t rs_deflated_page_bound(size_t page_bytes);
 
 struct rs_inflater {
-	z_stream z;
+	rs_fast_inflater *fast; /* may be NULL */
+	z_stream z;             /* judges what the fast one does not take */
 };
 
 /* 0, or -ENOMEM. */

@@ -102,17 +102,19 @@ static void deflate_any(int level, size_t page_bytes, const uint8_t *data, size_
 	size_t bound = rs_deflated_page_bound(page_bytes);
 	size_t limit = bytes < 2 ? bound : (data[0] | (size_t)data[1] << 8) % (bound + 1);
 	uint8_t *page = exactly(NULL, page_bytes), *stream = exactly(NULL, limit);
-	uint8_t *whole = exactly(NULL, bound);
+	uint8_t *whole = exactly(NULL, bound + RS_DEFLATE_SLACK);
 	struct rs_deflater deflater;
 	const char *reason = NULL;
 
 	make_page(page, page_bytes, data + (bytes < 2 ? bytes : 2), bytes < 2 ? 0 : bytes - 2);
 	CHECK(rs_deflater_init(&deflater, level, page_bytes) == 0);
 	int length = rs_deflate_page(&deflater, page, stream, limit, &reason);
-	int needed = rs_deflate_page(&deflater, page, whole, bound, &reason);
+	int needed = rs_deflate_page(&deflater, page, whole, bound + RS_DEFLATE_SLACK, &reason);
 
 	CHECK(reason == NULL && needed > 0);
-	CHECK(length == ((size_t)needed <= limit ? needed : RS_DEFLATE_NO_GAIN));
+	CHECK(length == needed || length == RS_DEFLATE_NO_GAIN);
+	CHECK(length == 0 || (size_t)length <= limit);
+	CHECK(length != 0 || (size_t)needed + RS_DEFLATE_SLACK > limit);
 	CHECK(memcmp(stream, whole, (size_t)length) == 0);
 	come_back(page, page_bytes, whole, needed);
 	rs_deflater_fini(&deflater);

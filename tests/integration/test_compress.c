@@ -20,6 +20,15 @@ static struct {
 	struct rs_state *cancelled_state; /* by the first call */
 } zlib;
 
+/* No libdeflate: the library does all with zlib then. */
+void *libdeflate_alloc_compressor(int level);
+
+void *libdeflate_alloc_compressor(int level)
+{
+	(void)level;
+	return NULL;
+}
+
 int deflate(z_streamp z, int flush)
 {
 	int (*real)(z_streamp, int) = (int (*)(z_streamp, int))dlsym(RTLD_NEXT, "deflate");

@@ -13,6 +13,8 @@ need_everything()
     need_package libc6-dev /usr/include/stdio.h
     need_library liburcu-bp liburcu-dev
     need_library zlib zlib1g-dev
+    # It can do without; both are tested.
+    need_library libdeflate libdeflate-dev
     need_package libcmocka-dev /usr/include/cmocka.h
     if [ -z "$quick" ]; then
         need_program clang clang
