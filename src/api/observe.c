@@ -10,10 +10,14 @@
 const char *rs_record_kind_name(enum rs_record_kind kind)
 {
 	static const char *const names[] = {
-		[RS_RECORD_EOS] = "end",           [RS_RECORD_BLOCK_LIST] = "list",
-		[RS_RECORD_ZERO] = "zero",         [RS_RECORD_PAGE] = "page",
-		[RS_RECORD_ZERO_RUN] = "zero-run", [RS_RECORD_PAGE_RUN] = "page-run",
-		[RS_RECORD_FLUSH] = "flush",       [RS_RECORD_XBZRLE] = "xbzrle",
+		[RS_RECORD_EOS] = "end",
+		[RS_RECORD_BLOCK_LIST] = "list",
+		[RS_RECORD_ZERO] = "zero",
+		[RS_RECORD_PAGE] = "page",
+		[RS_RECORD_ZERO_RUN] = "zero-run",
+		[RS_RECORD_PAGE_RUN] = "page-run",
+		[RS_RECORD_FLUSH] = "flush",
+		[RS_RECORD_XBZRLE] = "xbzrle",
 		[RS_RECORD_COMPRESSED] = "compressed",
 	};
 
