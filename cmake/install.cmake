@@ -15,7 +15,7 @@ foreach(directory LIBDIR INCLUDEDIR)
 endforeach()
 
 set(RS_PC_LIBDEFLATE "")
-if(libdeflate_FOUND)
+if(RS_HAVE_LIBDEFLATE)
     set(RS_PC_LIBDEFLATE ", libdeflate")
 endif()
 configure_file(cmake/ramsync.pc.in ramsync.pc @ONLY)

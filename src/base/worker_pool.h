@@ -52,7 +52,7 @@ void *rs_worker_pool_free_job(struct rs_worker_pool *pool);
 /* Hand over the job that rs_worker_pool_free_job() gave. */
 void rs_worker_pool_submit(struct rs_worker_pool *pool);
 
-/* How many threads have nothing to do. Between two calls it can only grow. */
+/* How many threads have nothing to do. Until the next submit it can only grow. */
 unsigned rs_worker_pool_idle(struct rs_worker_pool *pool);
 
 /* How many jobs were submitted and not reclaimed. */

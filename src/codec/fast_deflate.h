@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * libdeflate, where the library was built with it: the same streams as zlib's in half the time, for whole
+ * libdeflate, where the library was built with it: streams of the same form as zlib's in half the time, for whole
  * buffers only, which pages are. Where it was not, or its memory cannot be had, everything here is NULL, and
  * whoever asks falls back on zlib.
  */
@@ -43,7 +43,7 @@ static inline void rs_fast_inflater_free(rs_fast_inflater *inflater)
 	libdeflate_free_decompressor(inflater);
 }
 
-/* Whether the data are the stream of exactly so many bytes, which are in place then. */
+/* Whether the data are the stream of exactly so many bytes, which are there then. If not, anything may be. */
 static inline int rs_fast_inflate(rs_fast_inflater *inflater, const void *data, size_t bytes,
 				  void *to, size_t wanted)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Pages that are not worth compressing: encrypted, compressed already, random. zlib takes as long to
- * find that out as it takes for text (measured: 74 and 72 microseconds for 4 KiB; this, 3).
+ * Pages that are not worth compressing: encrypted, compressed already, random. To find that out
+ * takes zlib as long as text does (measured: 74 and 72 microseconds for 4 KiB; libdeflate 29 and 38; this, 3).
  */
 #ifndef RS_CODEC_NOISE_H
 #define RS_CODEC_NOISE_H

@@ -5,6 +5,8 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <stdbool.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define SMALLEST_PAGE_BYTES 512u
@@ -105,6 +107,7 @@ int rs_inflater_init(struct rs_inflater *inflater)
 	if (inflateInit(&inflater->z) != Z_OK)
 		return -ENOMEM;
 	inflater->fast = rs_fast_inflater_new();
+	inflater->scratch = inflater->fast != NULL ? malloc(RS_FAST_PAGE_BYTES) : NULL;
 	return 0;
 }
 
@@ -112,6 +115,7 @@ void rs_inflater_fini(struct rs_inflater *inflater)
 {
 	if (inflater->fast != NULL)
 		rs_fast_inflater_free(inflater->fast);
+	free(inflater->scratch);
 	inflateEnd(&inflater->z);
 }
 
@@ -134,13 +138,23 @@ static int refuse(const z_stream *z, int result, const char **reason)
 	return -EINVAL;
 }
 
+/* True if it was a page, all of it; else zlib is to judge, over a page that is as it was. */
+static bool inflate_fast(struct rs_inflater *inflater, const void *data, size_t bytes, void *page,
+			 size_t page_bytes)
+{
+	if (inflater->scratch == NULL || page_bytes > RS_FAST_PAGE_BYTES ||
+	    !rs_fast_inflate(inflater->fast, data, bytes, inflater->scratch, page_bytes))
+		return false;
+	memcpy(page, inflater->scratch, page_bytes);
+	return true;
+}
+
 int rs_inflate_page(struct rs_inflater *inflater, const void *data, size_t bytes, void *page,
 		    size_t page_bytes, const char **reason)
 {
 	z_stream *z = &inflater->z;
 
-	if (inflater->fast != NULL &&
-	    rs_fast_inflate(inflater->fast, data, bytes, page, page_bytes))
+	if (inflate_fast(inflater, data, bytes, page, page_bytes))
 		return (int)page_bytes;
 	z->next_in = (z_const Bytef *)data;
 	z->avail_in = (uInt)rs_min_u64(bytes, UINT_MAX);

@@ -37,11 +37,15 @@ void rs_deflater_fini(struct rs_deflater *deflater);
 int rs_deflate_page(struct rs_deflater *deflater, const void *page, void *to, size_t limit,
 		    const char **reason);
 
+/* Largest page that the fast inflater is given. */
+#define RS_FAST_PAGE_BYTES 65536u
+
 /* What the longest stream that QEMU takes for such a page has. */
 size_t rs_deflated_page_bound(size_t page_bytes);
 
 struct rs_inflater {
 	rs_fast_inflater *fast; /* may be NULL */
+	uint8_t *scratch;       /* it writes beyond what it has got: not into guest memory */
 	z_stream z;             /* judges what the fast one does not take */
 };
 

@@ -10,7 +10,7 @@
 #include "base/worker_pool.h"
 #include "ram/region.h"
 
-#define RS_DECOMPRESSOR_FILTER_PAGES 4096u
+#define RS_DECOMPRESSOR_FILTER_PAGES 65536u
 
 struct rs_decompressor_job;
 struct rs_load;

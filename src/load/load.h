@@ -30,7 +30,7 @@ struct rs_load {
 	struct rs_load_ops ops;
 	void *opaque;
 	struct rs_record_rules rules;
-	bool lax;           /* take a zero page that has a fill */
+	bool lax;           /* take what may be damage, but QEMU takes */
 	bool listed;        /* a list of regions has come */
 	uint64_t record_at; /* offset in the stream of the record, or entry, that is being read */
 

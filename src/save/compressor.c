@@ -73,9 +73,12 @@ static void worker_work(void *opaque, void *own)
 	for (unsigned i = 0; i < job->count; i++) {
 		struct compressed_page *page = &job->page[i];
 
+		page->bytes = RS_DEFLATE_NO_GAIN;
+		/* Nobody will see it, and somebody waits for the end. */
+		if (rs_session_code(state) != 0)
+			continue;
 		rs_live_copy(worker->copy, job->region->host + (page->page << state->page_shift),
 			     state->page_bytes);
-		page->bytes = RS_DEFLATE_NO_GAIN;
 		if (!rs_looks_like_noise(worker->copy, state->page_bytes))
 			page->bytes = rs_deflate_page(&worker->deflater, worker->copy,
 						      job->output + i * state->page_bytes, limit,

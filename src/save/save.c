@@ -42,13 +42,20 @@ static int flush_before_leaving(void *opaque)
 	return flush(opaque);
 }
 
+/* A broken-off body must not look whole, nor wait for its peer, nor what is queued be read once it is
+ * unpinned. */
+static void shut_if_failed(struct rs_save *save)
+{
+	if (rs_session_code(save->state) != 0)
+		rs_stream_shutdown(save->writer.stream);
+}
+
 /* Mark of the body's end; the call is over, its pins with it. */
 static int end_body(struct rs_save *save)
 {
+	shut_if_failed(save);
 	rs_compressor_drain(&save->compressor);
-	/* A broken-off body must not look whole, nor what is queued be read once it is unpinned. */
-	if (rs_session_code(save->state) != 0)
-		rs_stream_shutdown(save->writer.stream);
+	shut_if_failed(save);
 	rs_record_writer_end(&save->writer);
 	int result = flush(save);
 

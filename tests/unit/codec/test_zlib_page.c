@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "codec/zlib_page.h"
+
+#include "base/bytes.h"
 #include "support/guarded_memory.h"
 #include "support/test_random.h"
 
@@ -363,6 +365,43 @@ static void odd_streams(void **state)
 	rs_inflater_fini(&inflater);
 }
 
+/* Whoever wrote the page in words or in its own order: what lies behind the end of a shorter stream stays. */
+static void the_rest_of_a_short_page_stays(void **state)
+{
+	struct rs_inflater inflater;
+	struct test_random random = { 31 };
+	z_stream z = { .next_in = page };
+	const char *reason;
+
+	(void)state;
+	assert_int_equal(rs_inflater_init(&inflater), 0);
+	for (size_t bytes = 600; bytes < 4096; bytes += 97) {
+		fill_text(bytes, &random);
+		assert_int_equal(deflateInit(&z, 6), Z_OK);
+		z.next_in = page;
+		z.avail_in = (uInt)bytes;
+		z.next_out = deflated;
+		z.avail_out = sizeof(deflated);
+		assert_int_equal(deflate(&z, Z_SYNC_FLUSH), Z_OK);
+		size_t length = z.total_out;
+
+		/* Empty blocks, so that the input's end is far away when the page's is near. */
+		for (unsigned i = 0; i < 20; i++, length += 5)
+			memcpy(deflated + length, "\x00\x00\x00\xff\xff", 5);
+		memcpy(deflated + length, "\x01\x00\x00\xff\xff", 5);
+		rs_put_be32(deflated + length + 5, (uint32_t)adler32(1, page, (uInt)bytes));
+		length += 9;
+		deflateEnd(&z);
+		memset(back, 0xee, 4096);
+		assert_int_equal(rs_inflate_page(&inflater, deflated, length, back, 4096, &reason),
+				 bytes);
+		assert_memory_equal(back, page, bytes);
+		for (size_t i = bytes; i < 4096; i++)
+			assert_int_equal(back[i], 0xee);
+	}
+	rs_inflater_fini(&inflater);
+}
+
 /* Each bit of a stream: it is refused, or the page is the right one. */
 static void damage_is_noticed(void **state)
 {
@@ -409,6 +448,7 @@ int main(void)
 		cmocka_unit_test(impossible_deflaters),
 		cmocka_unit_test(nothing_outside_is_touched),
 		cmocka_unit_test(odd_streams),
+		cmocka_unit_test(the_rest_of_a_short_page_stays),
 		cmocka_unit_test(damage_is_noticed),
 	};
 
