@@ -53,11 +53,8 @@ static void worker_work(void *opaque, void *inflater)
 		struct page_to_inflate *page = &job->page[i];
 		uint8_t *place = job->region->place + (page->page << state->page_shift);
 
-		page->result = (int)state->page_bytes;
-		/* Nobody will use it, and somebody waits for the end. */
-		if (rs_session_code(state) == 0)
-			page->result = rs_inflate_page(inflater, input, page->bytes, place,
-						       state->page_bytes, &page->reason);
+		page->result = rs_inflate_page(inflater, input, page->bytes, place,
+					       state->page_bytes, &page->reason);
 		input += page->bytes;
 	}
 }

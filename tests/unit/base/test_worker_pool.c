@@ -150,6 +150,9 @@ static void take(struct rs_worker_pool *pool, unsigned number)
 	rs_worker_pool_reclaim(pool);
 }
 
+/* Before any was made. */
+static unsigned threads_at_first;
+
 static unsigned count_threads(void)
 {
 	DIR *directory = opendir("/proc/self/task");
@@ -162,12 +165,12 @@ static unsigned count_threads(void)
 	return count;
 }
 
-/* A thread that was joined may still be on its way out of the kernel's list. */
-static void check_threads(unsigned wanted)
+/* None is left. One that was joined may still be on its way out of the kernel's list. */
+static void check_threads(void)
 {
-	for (unsigned i = 0; i < 1000 && count_threads() != wanted; i++)
+	for (unsigned i = 0; i < 1000 && count_threads() != threads_at_first; i++)
 		usleep(1000);
-	assert_int_equal(count_threads(), wanted);
+	assert_int_equal(count_threads(), threads_at_first);
 }
 
 /* ---- the ring ------------------------------------------------------------------------------ */
@@ -358,7 +361,6 @@ static void *release_later(void *argument)
 static void destroy_waits_for_what_runs_only(void **state)
 {
 	struct rs_worker_pool *pool = make_pool(2, 8);
-	unsigned threads = count_threads();
 	struct release release;
 	sem_t begun, may_end;
 	pthread_t releaser;
@@ -374,19 +376,18 @@ static void destroy_waits_for_what_runs_only(void **state)
 	assert_int_equal(pthread_create(&releaser, NULL, release_later, &release), 0);
 	destroy_pool(pool, 2);
 	pthread_join(releaser, NULL);
-	check_threads(threads - 2);
+	check_threads();
 	sem_destroy(&begun);
 	sem_destroy(&may_end);
 }
 
 static void idle_pools_end(void **state)
 {
-	unsigned threads = count_threads();
 
 	(void)state;
 	for (unsigned i = 0; i < 200; i++)
 		destroy_pool(make_pool(1 + i % 3, 1), 0);
-	check_threads(threads);
+	check_threads();
 	rs_worker_pool_destroy(NULL);
 }
 
@@ -417,7 +418,6 @@ static void init_fails(void **state)
 		{ "no room for a dictionary", -EPROTO, "no room for a dictionary" },
 		{ NULL, -ENOMEM, "worker thread 2: Cannot allocate memory" },
 	};
-	unsigned threads = count_threads();
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
@@ -433,7 +433,7 @@ static void init_fails(void **state)
 		assert_string_equal(error.text, rows[i].expected);
 		assert_int_equal(workers.inited, 2);
 		assert_int_equal(workers.finished, 2);
-		check_threads(threads);
+		check_threads();
 	}
 }
 
@@ -509,5 +509,6 @@ int main(void)
 		cmocka_unit_test(workers_without_anything),
 	};
 
+	threads_at_first = count_threads();
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
