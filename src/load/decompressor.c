@@ -99,8 +99,6 @@ static int start(struct rs_decompressor *decompressor)
 	};
 	struct rs_error error = { 0 };
 
-	if (decompressor->pool != NULL)
-		return 0;
 	if (rs_worker_pool_create(&config, &decompressor->pool, &error) == 0)
 		return 0;
 	return rs_session_fail(state, error.code, "parameter decompress-threads: %u threads: %s",
@@ -167,7 +165,7 @@ void rs_decompressor_take(struct rs_decompressor *decompressor, struct rs_stream
 {
 	uint64_t index = page % RS_DECOMPRESSOR_FILTER_PAGES;
 
-	if (start(decompressor) != 0)
+	if (decompressor->pool == NULL && start(decompressor) != 0)
 		return;
 	struct rs_decompressor_job *job = open_job(decompressor, region);
 
