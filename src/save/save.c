@@ -30,7 +30,6 @@ static int sync_dirty(struct rs_save *save)
 /* The stream's failure becomes the session's, unless something else failed first. */
 static int flush(struct rs_save *save)
 {
-	rs_compressor_drain(&save->compressor);
 	rs_record_writer_flush(&save->writer);
 	int result = rs_session_check_stream(save->state, save->writer.stream);
 
@@ -39,7 +38,10 @@ static int flush(struct rs_save *save)
 
 static int flush_before_leaving(void *opaque)
 {
-	return flush(opaque);
+	struct rs_save *save = opaque;
+
+	rs_compressor_drain(&save->compressor);
+	return flush(save);
 }
 
 /* A broken-off body must not look whole, nor wait for its peer, nor what is queued be read once it is
