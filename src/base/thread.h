@@ -5,7 +5,8 @@
 
 #include <pthread.h>
 
-/* Call run(argument) in a thread that has all signals blocked but those that it causes itself. 0 or a negative errno. */
+/* Call run(argument) in a thread that has all signals blocked but those that it causes itself. 0 or a
+ * negative errno. */
 int rs_thread_create(pthread_t *thread, void *(*run)(void *), void *argument);
 
 #endif

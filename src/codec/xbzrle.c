@@ -228,8 +228,9 @@ AVX2 static int encode_avx2(const uint8_t *old, const uint8_t *new, size_t page_
 
 /*
  * With VBMI2 no run needs a branch, which would be a guess in pages with many changes: a list of borders
- * between same and different bytes is made first, then runs of it. The beginning of the next part of the pages is asked for
- * before, or memory would idle meanwhile; a few borders wait, as reading on is better for sparse changes.
+ * between same and different bytes is made first, then runs of it. The beginning of the next part of the
+ * pages is asked for before, or memory would idle meanwhile; a few borders wait, as reading on is better
+ * for sparse changes.
  */
 #define AVX512 __attribute__((target("avx512bw,avx512vbmi2,popcnt")))
 #define PART_BYTES 1024u

@@ -16,8 +16,8 @@
 #define MEMORY_LEVEL 8
 
 /*
- * Of zlib's own deflate, where there is no libdeflate: the smallest window from all of which zlib finds matches: it keeps a little free, so that one of the
- * page's own length would not do.
+ * For zlib's own deflate, where there is no libdeflate. The smallest window from all of which zlib finds
+ * matches: it keeps a little free, so that one of the page's own length would not do.
  *
  * Of window and memory level, only these choices give not one byte more than zlib's defaults. A smaller
  * memory level means a smaller hash table, to be cleared for each page. But what that saves is lost in
