@@ -4,6 +4,7 @@
  * and threads that fail. zlib's deflate() is this program's own, which asks the test first.
  */
 #include "pair.h"
+#include "support/without_libdeflate.h"
 
 #include <dlfcn.h>
 #include <errno.h>
@@ -19,15 +20,6 @@ static struct {
 	unsigned failing_call;            /* counted from 1; 0: none */
 	struct rs_state *cancelled_state; /* by the first call */
 } zlib;
-
-/* No libdeflate: the library does all with zlib then. */
-void *libdeflate_alloc_compressor(int level);
-
-void *libdeflate_alloc_compressor(int level)
-{
-	(void)level;
-	return NULL;
-}
 
 int deflate(z_streamp z, int flush)
 {

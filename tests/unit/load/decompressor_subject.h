@@ -8,7 +8,9 @@
 
 #include "load/load.h"
 
+#include "support/loading.h"
 #include "support/plain_region.h"
+#include "support/without_libdeflate.h"
 
 #include <dlfcn.h>
 #include <errno.h>
@@ -43,14 +45,6 @@ static struct {
 	unsigned slow_call; /* counted from 1, it takes long; 0: none */
 	int inits;          /* so many initialisations work */
 } zlib = { .inits = INT32_MAX };
-
-/* No libdeflate: the library does all with zlib then. */
-void *libdeflate_alloc_decompressor(void);
-
-void *libdeflate_alloc_decompressor(void)
-{
-	return NULL;
-}
 
 /* In place of zlib's, in this program. */
 int inflate(z_streamp z, int flush)
@@ -108,19 +102,13 @@ static inline void subject_open(uint32_t page_bytes)
 /* What was put so far is the stream. */
 static inline void begin(void)
 {
-	assert_int_equal(rs_stream_from_memory(subject.data, subject.bytes, &subject.stream), 0);
-	rs_session_open(subject.state);
-	assert_int_equal(rs_session_attach(subject.state, subject.stream), 0);
-	assert_int_equal(rs_ram_load_setup(subject.state, &subject.ops, NULL), 0);
+	subject.stream =
+	    loading_begin(subject.state, subject.data, subject.bytes, &subject.ops, NULL);
 }
 
 static inline void end(void)
 {
-	rs_session_detach(subject.state);
-	rs_ram_load_cleanup(subject.state);
-	rs_session_close(subject.state);
-	rs_stream_close(subject.stream, NULL);
-	subject.stream = NULL;
+	loading_end(subject.state, &subject.stream);
 	subject.bytes = 0;
 	atomic_store(&zlib.calls, 0);
 }

@@ -3,6 +3,7 @@
 #include "load/load.h"
 
 #include "support/assemble.h"
+#include "support/loading.h"
 #include "support/plain_region.h"
 
 #include <errno.h>
@@ -83,18 +84,9 @@ static int setup(void **state)
 	return 0;
 }
 
-static void end(struct rs_state *state)
-{
-	rs_session_detach(state);
-	rs_ram_load_cleanup(state);
-	rs_session_close(state);
-	rs_stream_close(stream, NULL);
-	stream = NULL;
-}
-
 static int teardown(void **state)
 {
-	end(*state);
+	loading_end(*state, &stream);
 	rs_state_destroy(*state);
 	plain_memory_unmap(memory, BYTES);
 	return 0;
@@ -105,11 +97,8 @@ static int load(struct rs_state *state, const struct rs_load_ops *ops, const cha
 	static uint8_t data[1 << 16];
 	size_t bytes = assemble(data, sizeof(data), text);
 
-	assert_int_equal(rs_stream_from_memory(data, bytes, &stream), 0);
-	rs_session_open(state);
-	((struct rs_state *)state)->session.warn = warn;
-	assert_int_equal(rs_session_attach(state, stream), 0);
-	assert_int_equal(rs_ram_load_setup(state, ops, heard), 0);
+	stream = loading_begin(state, data, bytes, ops, heard);
+	state->session.warn = warn;
 	return rs_ram_load(state, stream, 4);
 }
 
@@ -163,7 +152,7 @@ static void resizing(void **state)
 		assert_int_equal(load(*state, &load_ops, cases[i].text), 0);
 		assert_string_equal(heard, cases[i].heard);
 		assert_int_equal(rs_region_used_bytes(resizable), cases[i].bytes);
-		end(*state);
+		loading_end(*state, &stream);
 	}
 	/* Nobody need be told. */
 	assert_int_equal(load(*state, NULL, cases[0].text), 0);
@@ -229,7 +218,7 @@ static void bad_lists(void **state)
 		check_error(*state, cases[i].error);
 		assert_int_equal(a->pins, 0);
 		assert_int_equal(resizable->pins, 0);
-		end(*state);
+		loading_end(*state, &stream);
 	}
 }
 
@@ -238,10 +227,10 @@ static void a_vmm_that_refuses(void **state)
 	vmm_code = -EDQUOT;
 	assert_int_equal(load(*state, &load_ops, "64:1004 s:x 64:1000 " EOS), -EDQUOT);
 	check_error(*state, "region x, 4096 bytes, was announced and refused");
-	end(*state);
+	loading_end(*state, &stream);
 	assert_int_equal(load(*state, &load_ops, "64:1004 s:r 64:1000 " EOS), -EDQUOT);
 	check_error(*state, "region r: the VMM refused to resize it to 4096 bytes");
-	end(*state);
+	loading_end(*state, &stream);
 	vmm_code = 0;
 	announce_into = NULL;
 	assert_int_equal(load(*state, &load_ops, "64:1004 s:x 64:1000 " EOS), -EINVAL);
@@ -253,7 +242,7 @@ static void a_read_only_region(void **state)
 	plain_region_add(*state, "rom", memory, PAGE, RS_REGION_READONLY);
 	assert_int_equal(load(*state, NULL, "64:1004 s:rom 64:1000 " EOS), -EROFS);
 	check_error(*state, "region rom");
-	end(*state);
+	loading_end(*state, &stream);
 	/* Not in the stream, it does not matter. */
 	assert_int_equal(load(*state, NULL, "64:2004 s:a 64:2000 " EOS), 0);
 }
@@ -288,7 +277,7 @@ static void addresses(void **state)
 		print_message("%s\n", cases[i].what);
 		assert_int_equal(load(*state, NULL, cases[i].text), cases[i].code);
 		check_error(*state, cases[i].error);
-		end(*state);
+		loading_end(*state, &stream);
 	}
 	/* Where addresses are due, the next word is one. */
 	assert_true(load(*state, NULL, cases[2].text) < 0);
@@ -303,7 +292,7 @@ static void fresh_is_used_up(void **state)
 
 	assert_int_equal(load(*state, NULL, "64:2004 s:a 64:2000 " EOS), 0);
 	assert_int_equal(rs_region_flags(fresh), RS_REGION_FRESH);
-	end(*state);
+	loading_end(*state, &stream);
 	assert_int_equal(load(*state, NULL, "64:1004 s:f 64:1000 " EOS), 0);
 	assert_int_equal(rs_region_flags(fresh), 0);
 }

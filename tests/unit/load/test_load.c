@@ -5,6 +5,7 @@
 
 #include "support/assemble.h"
 #include "support/fake_stream.h"
+#include "support/loading.h"
 #include "support/plain_region.h"
 
 #include <errno.h>
@@ -34,18 +35,9 @@ static int setup(void **state)
 	return 0;
 }
 
-static void end(struct rs_state *state)
-{
-	rs_session_detach(state);
-	rs_ram_load_cleanup(state);
-	rs_session_close(state);
-	rs_stream_close(stream, NULL);
-	stream = NULL;
-}
-
 static int teardown(void **state)
 {
-	end(*state);
+	loading_end(*state, &stream);
 	rs_state_destroy(*state);
 	plain_memory_unmap(memory, 3 * BYTES);
 	return 0;
@@ -55,10 +47,7 @@ static void begin(struct rs_state *state, const char *text, bool runs)
 {
 	size_t bytes = assemble(data, sizeof(data), text);
 
-	assert_int_equal(rs_stream_from_memory(data, bytes, &stream), 0);
-	rs_session_open(state);
-	assert_int_equal(rs_session_attach(state, stream), 0);
-	assert_int_equal(rs_ram_load_setup(state, NULL, NULL), 0);
+	stream = loading_begin(state, data, bytes, NULL, NULL);
 	if (runs)
 		rs_ram_load_allow_runs(state);
 }
@@ -223,7 +212,7 @@ static void bad_bodies(void **state)
 		check_untouched_but(memory, cases[i].touched);
 		check_untouched_but(memory + BYTES, 0);
 		assert_int_equal(a->pins, 0);
-		end(*state);
+		loading_end(*state, &stream);
 	}
 }
 
@@ -236,7 +225,7 @@ static void runs_that_were_not_agreed_on(void **state)
 		begin(*state, bodies[i], false);
 		assert_int_equal(rs_ram_load(*state, stream, 4), -EINVAL);
 		check_untouched_but(memory, 0);
-		end(*state);
+		loading_end(*state, &stream);
 	}
 }
 
@@ -249,7 +238,7 @@ static void other_versions(void **state)
 		assert_int_equal(rs_ram_load(*state, stream, versions[i]), -EINVAL);
 		assert_non_null(
 		    strstr(plain_error_text(*state, RS_ERROR_OF_MIGRATION), "instead of 4"));
-		end(*state);
+		loading_end(*state, &stream);
 	}
 }
 
@@ -291,7 +280,7 @@ static void cut_anywhere(void **state)
 		assert_int_equal(rs_stream_from_memory(data, bytes, &stream), 0);
 		assert_int_equal(rs_ram_load(*state, stream, 4), -ENODATA);
 		assert_non_null(strstr(plain_error_text(*state, RS_ERROR_OF_MIGRATION), "ended"));
-		end(*state);
+		loading_end(*state, &stream);
 	}
 }
 
@@ -323,7 +312,7 @@ static void in_any_pieces(void **state)
 		check_page(memory, 4, 0x44);
 		check_page(memory, 5, 0x55);
 		check_untouched_but(memory, 0x3f);
-		end(*state);
+		loading_end(*state, &stream);
 		rs_stream_close(writer, NULL);
 		rs_stream_close(reader, NULL);
 	}

@@ -4,6 +4,7 @@
 
 #include "support/assemble.h"
 #include "support/fake_stream.h"
+#include "support/loading.h"
 #include "support/plain_region.h"
 
 #include <errno.h>
@@ -31,18 +32,9 @@ static int setup(void **state)
 	return 0;
 }
 
-static void end(struct rs_state *state)
-{
-	rs_session_detach(state);
-	rs_ram_load_cleanup(state);
-	rs_session_close(state);
-	rs_stream_close(stream, NULL);
-	stream = NULL;
-}
-
 static int teardown(void **state)
 {
-	end(*state);
+	loading_end(*state, &stream);
 	rs_state_destroy(*state);
 	plain_memory_unmap(memory, BYTES);
 	return 0;
@@ -50,10 +42,7 @@ static int teardown(void **state)
 
 static void begin(struct rs_state *state, size_t bytes, const struct rs_load_ops *ops)
 {
-	assert_int_equal(rs_stream_from_memory(data, bytes, &stream), 0);
-	rs_session_open(state);
-	assert_int_equal(rs_session_attach(state, stream), 0);
-	assert_int_equal(rs_ram_load_setup(state, ops, NULL), 0);
+	stream = loading_begin(state, data, bytes, ops, NULL);
 }
 
 static void begin_text(struct rs_state *state, const char *text)
@@ -174,7 +163,7 @@ static void a_delta_that_is_cut_off(void **state)
 		assert_int_equal(seen_deltas.count, 1);
 		assert_int_equal(seen_deltas.offset, at);
 		check_page(1, 0x11);
-		end(*state);
+		loading_end(*state, &stream);
 	}
 }
 
@@ -209,7 +198,7 @@ static void the_longest_delta(void **unused)
 		for (unsigned i = 0; i < LARGE; i++)
 			assert_int_equal(memory[i], i < LARGE - 3 ? 0xaa : 0);
 		assert_int_equal(memory[LARGE], UNTOUCHED);
-		end(state);
+		loading_end(state, &stream);
 		rs_stream_close(writer, NULL);
 		rs_stream_close(reader, NULL);
 	}

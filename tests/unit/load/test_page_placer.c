@@ -3,6 +3,7 @@
 #include "load/load.h"
 
 #include "support/assemble.h"
+#include "support/loading.h"
 #include "support/plain_region.h"
 #include "support/test_random.h"
 
@@ -100,16 +101,10 @@ static void load(const char *text)
 	bytes = assemble(data, room, "64:800004 s:r 64:800000");
 	bytes += assemble(data + bytes, room - bytes, text);
 	bytes += assemble(data + bytes, room - bytes, "64:10");
-	assert_int_equal(rs_stream_from_memory(data, bytes, &stream), 0);
-	rs_session_open(the_state);
-	assert_int_equal(rs_session_attach(the_state, stream), 0);
-	assert_int_equal(rs_ram_load_setup(the_state, NULL, NULL), 0);
+	stream = loading_begin(the_state, data, bytes, NULL, NULL);
 	rs_ram_load_allow_runs(the_state);
 	assert_int_equal(rs_ram_load(the_state, stream, 4), 0);
-	rs_session_detach(the_state);
-	rs_ram_load_cleanup(the_state);
-	rs_session_close(the_state);
-	rs_stream_close(stream, NULL);
+	loading_end(the_state, &stream);
 	free(data);
 }
 

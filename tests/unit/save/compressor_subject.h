@@ -10,6 +10,7 @@
 
 #include "support/plain_region.h"
 #include "support/test_random.h"
+#include "support/without_libdeflate.h"
 #include "transport/stream.h"
 #include "wire/ram_record.h"
 
@@ -56,15 +57,6 @@ static struct {
 	/* So many initialisations work. */
 	int inits;
 } zlib = { .inits = INT32_MAX };
-
-/* No libdeflate: the library does all with zlib then. */
-void *libdeflate_alloc_compressor(int level);
-
-void *libdeflate_alloc_compressor(int level)
-{
-	(void)level;
-	return NULL;
-}
 
 /* In place of zlib's, in this program. */
 int deflate(z_streamp z, int flush)
