@@ -103,11 +103,16 @@ def busy_and_stolen():
     return (user + nice + system + irq + softirq) / TICKS, steal / TICKS
 
 
+def sample():
+    return time.monotonic(), *busy_and_stolen()
+
+
 class Watch:
     """Samples the machine's CPU time, because nobody knows beforehand when a migration begins."""
 
     def __enter__(self):
-        self.times, self.samples = [], []
+        # It grows by whole samples: noise() may be asked between any two steps of the thread.
+        self.samples = [sample()]
         self.done = threading.Event()
         self.thread = threading.Thread(target=self.run, daemon=True)
         self.thread.start()
@@ -118,15 +123,14 @@ class Watch:
         self.thread.join()
 
     def run(self):
-        while not self.done.is_set():
-            self.times.append(time.monotonic())
-            self.samples.append(busy_and_stolen())
-            self.done.wait(SAMPLE_SECONDS)
+        while not self.done.wait(SAMPLE_SECONDS):
+            self.samples.append(sample())
 
     def noise(self, begin, end, own_cpu):
         """CPU seconds between two times that went to others, as a share of what there was."""
-        first = max(bisect.bisect_right(self.times, begin) - 1, 0)
-        last = min(bisect.bisect_left(self.times, end), len(self.times) - 1)
-        (busy, stolen), (busy_end, stolen_end) = self.samples[first], self.samples[last]
+        samples = list(self.samples)
+        times = [at for at, _, _ in samples]
+        first, busy, stolen = samples[max(bisect.bisect_right(times, begin) - 1, 0)]
+        last, busy_end, stolen_end = samples[min(bisect.bisect_left(times, end), len(times) - 1)]
         others = max(busy_end - busy - own_cpu, 0) + stolen_end - stolen
-        return others / max(self.times[last] - self.times[first], 1e-3) / os.cpu_count()
+        return others / max(last - first, 1e-3) / os.cpu_count()
