@@ -47,7 +47,9 @@ struct rs_counters {
 	_Atomic uint64_t handover_ns;
 	_Atomic uint64_t resume_ns;
 	_Atomic uint64_t dirty_log_ns;
-	_Atomic uint64_t guest_stall_ns; /* written by any thread */
+	_Atomic uint64_t guest_stall_ns;      /* written by any thread */
+	_Atomic uint64_t postcopy_requests;   /* the thread that hears or sends them */
+	_Atomic uint64_t postcopy_duplicates; /* any loading thread: pages that came twice */
 };
 
 #define rs_counter_get(counter) atomic_load_explicit(&(counter), memory_order_relaxed)

@@ -77,6 +77,21 @@ static const struct rs_param_info param_table[RS_PARAM_COUNT] = {
 					    "full." },
 	[RS_PARAM_DECOMPRESS_THREADS] = { "decompress-threads", RS_PARAM_UINT, "", 1, 255, "2", 0,
 					  "Threads that decompress." },
+	[RS_PARAM_POSTCOPY_RAM] = { "postcopy-ram", RS_PARAM_BOOL, "", 0, 1, "off", 0,
+				    "The guest may be run at the destination before all of its "
+				    "memory "
+				    "is there. Must be on at both ends." },
+	[RS_PARAM_POSTCOPY_PREEMPT] = { "postcopy-preempt", RS_PARAM_BOOL, "", 0, 1, "off", 0,
+					"In postcopy, send the pages that the guest waits for over "
+					"a "
+					"connection of their own. Must be on at both ends, and "
+					"needs "
+					"postcopy-ram." },
+	[RS_PARAM_MAX_POSTCOPY_BANDWIDTH] = { "max-postcopy-bandwidth", RS_PARAM_UINT, "bytes/s", 0,
+					      UINT64_MAX / 1000, "0", 1,
+					      "Most bytes a second that are sent in postcopy of "
+					      "pages "
+					      "that nobody waits for; 0 for no limit." },
 };
 
 const struct rs_param_info *rs_param_next(const struct rs_param_info *previous)

@@ -53,6 +53,7 @@ struct rs_save;
 struct rs_load;
 struct rs_migration;
 struct rs_background;
+struct rs_blocktime;
 
 struct rs_state {
 	/* immutable */
@@ -85,6 +86,9 @@ struct rs_state {
 	struct rs_load *load;
 	struct rs_migration *migration;
 	struct rs_background *background;
+
+	/* any thread, with a lock of its own; of all migrations */
+	struct rs_blocktime *blocktime;
 };
 
 /* Everything but the layers' own. 0 or -ENOMEM. */

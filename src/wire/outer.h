@@ -46,6 +46,10 @@ enum rs_command {
 enum rs_return_message {
 	RS_RETURN_SHUT = 1,
 	RS_RETURN_PONG = 2,
+	RS_RETURN_REQ_PAGES_ID = 3, /* payloads of postcopy: wire/postcopy.h */
+	RS_RETURN_REQ_PAGES = 4,
+	RS_RETURN_RECV_BITMAP = 5,
+	RS_RETURN_RESUME_ACK = 6, /* u32 RS_RESUME_ACK_VALUE */
 	RS_RETURN_SWITCHOVER_ACK = 7,
 	/* Ours, in native mode. */
 	RS_RETURN_ACCEPT = 0x5253, /* features that are accepted */
@@ -59,6 +63,8 @@ enum rs_resolve_claim {
 	RS_CLAIM_COMMITTED = 1, /* it is yours: run it if you don't yet */
 	RS_CLAIM_ABORTED = 2,   /* it runs here: discard it */
 };
+
+#define RS_RESUME_ACK_VALUE 1u
 
 #define RS_NATIVE_MACHINE "ramsync"
 #define RS_SESSION_BYTES 16u

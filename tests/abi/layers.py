@@ -10,7 +10,8 @@ import sys
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 ORDER = {
-    "src": ["api", "migrate", "save", "load", "transport", "ram", "track", "wire", "codec", "base"],
+    "src": ["api", "migrate", "save", "load", "postcopy", "transport", "ram", "track", "wire",
+            "codec", "base"],
     "examples": ["tinyvmm", "live", "recorded", "command", "guest", "files", "text"],
 }
 

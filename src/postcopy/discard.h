@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: MIT */
+/* Making memory of a region what it was before anything was put there, at the destination: the next access
+ * faults. */
+#ifndef RS_POSTCOPY_DISCARD_H
+#define RS_POSTCOPY_DISCARD_H
+
+#include "ram/region.h"
+
+/*
+ * Before pages come: empty the whole region, and keep the kernel from populating more of it than is asked
+ * for. 0, or a negative errno with a text that names the region.
+ */
+int rs_discard_region(struct rs_region *region, struct rs_error *error);
+
+/*
+ * Host pages [start, start + bytes) came, but have changed since: they are not received any more. The range
+ * is checked: -EINVAL if it is no whole host pages inside the region. 0 or a negative errno with a text.
+ */
+int rs_discard_pages(struct rs_region *region, uint64_t start, uint64_t bytes,
+		     struct rs_error *error);
+
+#endif
