@@ -79,6 +79,15 @@ static inline uint64_t rs_region_pages(const struct rs_region *region)
 	       region->state->page_shift;
 }
 
+/* What memory is placed in at the destination of postcopy: whole host pages, and whole target pages. Both are
+ * powers of two. */
+static inline uint64_t rs_placement_bytes(const struct rs_region *region)
+{
+	uint64_t page_bytes = region->state->page_bytes;
+
+	return region->host_page_bytes > page_bytes ? region->host_page_bytes : page_bytes;
+}
+
 static inline bool rs_region_has(const struct rs_region *region, uint32_t flag)
 {
 	return (atomic_load_explicit(&region->flags, memory_order_relaxed) & flag) != 0;
