@@ -11,6 +11,7 @@
 
 struct rs_device_writer {
 	struct rs_migration *migration;
+	struct rs_stream *stream;
 	FILE *json; /* NULL in native mode */
 	unsigned count;
 	bool opaque;              /* all of it was written as it stands */
@@ -82,13 +83,13 @@ int rs_device_save(struct rs_device_writer *writer, const struct rs_device_secti
 				       section->name, bytes);
 	migration->next_section_id++;
 	memcpy(header.name, section->name, name_bytes);
-	rs_outer_put_section(migration->stream, RS_OUTER_SECTION_FULL, &header);
+	rs_outer_put_section(writer->stream, RS_OUTER_SECTION_FULL, &header);
 	if (migration->native)
-		rs_stream_put_be64(migration->stream, bytes);
-	rs_stream_put_bytes(migration->stream, data, bytes);
-	rs_outer_put_footer(migration->stream, header.id);
+		rs_stream_put_be64(writer->stream, bytes);
+	rs_stream_put_bytes(writer->stream, data, bytes);
+	rs_outer_put_footer(writer->stream, header.id);
 	describe(writer, section, bytes);
-	return rs_migration_fail_stream(migration);
+	return rs_session_check_stream(state, writer->stream);
 }
 
 int rs_device_save_opaque(struct rs_device_writer *writer, const void *data, size_t bytes)
@@ -109,7 +110,8 @@ int rs_device_save_opaque(struct rs_device_writer *writer, const void *data, siz
 				       "%zu bytes of device state are more than max-device-state",
 				       bytes);
 	writer->opaque = true;
-	return rs_opaque_devices_save(migration, data, bytes, &writer->opaque_description);
+	return rs_opaque_devices_save(migration, writer->stream, data, bytes,
+				      &writer->opaque_description);
 }
 
 static int save_all(struct rs_device_writer *writer)
@@ -126,9 +128,10 @@ static int save_all(struct rs_device_writer *writer)
 	return rs_session_code(state);
 }
 
-int rs_device_state_save(struct rs_migration *migration, char **description)
+int rs_device_state_save(struct rs_migration *migration, struct rs_stream *stream,
+			 char **description)
 {
-	struct rs_device_writer writer = { .migration = migration };
+	struct rs_device_writer writer = { .migration = migration, .stream = stream };
 	size_t bytes;
 
 	*description = NULL;
@@ -157,8 +160,8 @@ int rs_device_state_save(struct rs_migration *migration, char **description)
 /* Memory grows with what has arrived, not with what is claimed. */
 #define STEP_BYTES (1u << 20)
 
-static int get_body(struct rs_migration *migration, const char *name, uint64_t bytes,
-		    uint8_t **body)
+static int get_body(struct rs_migration *migration, struct rs_stream *stream, const char *name,
+		    uint64_t bytes, uint8_t **body)
 {
 	struct rs_state *state = migration->state;
 	uint64_t have = 0;
@@ -178,8 +181,8 @@ static int get_body(struct rs_migration *migration, const char *name, uint64_t b
 					       "device section %s: no memory for %llu bytes", name,
 					       (unsigned long long)bytes);
 		*body = grown;
-		rs_stream_get_bytes(migration->stream, grown + have, (size_t)step);
-		if (rs_migration_fail_stream(migration) != 0)
+		rs_stream_get_bytes(stream, grown + have, (size_t)step);
+		if (rs_session_check_stream(state, stream) != 0)
 			return rs_session_code(state);
 		have += step;
 	}
@@ -203,18 +206,19 @@ static int call_vmm(struct rs_migration *migration, const struct rs_device_secti
 	return rs_session_check_stream(state, body);
 }
 
-static int load_with_length(struct rs_migration *migration, struct rs_device_section *section)
+static int load_with_length(struct rs_migration *migration, struct rs_stream *from,
+			    struct rs_device_section *section)
 {
 	struct rs_state *state = migration->state;
 	struct rs_stream *stream;
 	uint8_t *body;
 
-	section->bytes = rs_stream_get_be64(migration->stream);
-	int result = rs_migration_fail_stream(migration);
+	section->bytes = rs_stream_get_be64(from);
+	int result = rs_session_check_stream(state, from);
 
 	if (result != 0)
 		return result;
-	result = get_body(migration, section->name, section->bytes, &body);
+	result = get_body(migration, from, section->name, section->bytes, &body);
 	if (result == 0 && rs_stream_from_memory(body, (size_t)section->bytes, &stream) != 0)
 		result =
 		    rs_session_fail(state, -ENOMEM, "device section %s: no memory", section->name);
@@ -233,7 +237,8 @@ static int load_with_length(struct rs_migration *migration, struct rs_device_sec
 	return result;
 }
 
-int rs_device_state_load(struct rs_migration *migration, const struct rs_section *header)
+int rs_device_state_load(struct rs_migration *migration, struct rs_stream *stream,
+			 const struct rs_section *header)
 {
 	struct rs_device_section section = { .name = header->name,
 					     .instance = header->instance,
@@ -245,6 +250,6 @@ int rs_device_state_load(struct rs_migration *migration, const struct rs_section
 				       "device section %s: this VMM loads no device state",
 				       header->name);
 	if (migration->native)
-		return load_with_length(migration, &section);
-	return call_vmm(migration, &section, migration->stream);
+		return load_with_length(migration, stream, &section);
+	return call_vmm(migration, &section, stream);
 }

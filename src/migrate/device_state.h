@@ -6,11 +6,13 @@
 
 #include "migrate/outer_io.h"
 
-/* Have the VMM write all its sections, and in QEMU's form describe them in *description, a JSON
+/* Have the VMM write all its sections to the stream, and in QEMU's form describe them in *description, a JSON
  * text to be freed. 0 or the session's error. */
-int rs_device_state_save(struct rs_migration *migration, char **description);
+int rs_device_state_save(struct rs_migration *migration, struct rs_stream *stream,
+			 char **description);
 
-/* Have the VMM read one, after its header. 0 or the session's error. */
-int rs_device_state_load(struct rs_migration *migration, const struct rs_section *section);
+/* Have the VMM read one from the stream, after its header. 0 or the session's error. */
+int rs_device_state_load(struct rs_migration *migration, struct rs_stream *stream,
+			 const struct rs_section *section);
 
 #endif

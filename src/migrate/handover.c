@@ -54,7 +54,8 @@ static int get_commit(struct rs_migration *migration)
 {
 	struct rs_message message;
 	uint8_t record = rs_stream_get_u8(migration->stream);
-	int result = rs_outer_get_message(migration, RS_COMMAND_MAX_BYTES, &message);
+	int result = rs_outer_get_message(migration->state, migration->stream, RS_COMMAND_MAX_BYTES,
+					  &message);
 
 	if (result == 0 && (record != RS_OUTER_COMMAND || message.type != RS_COMMAND_COMMIT))
 		result =
@@ -136,7 +137,8 @@ int rs_handover_resolve(struct rs_migration *migration, enum rs_resolution resol
 static int get_verdict(struct rs_migration *migration)
 {
 	struct rs_message message;
-	int result = rs_outer_get_message(migration, RS_RETURN_MAX_BYTES, &message);
+	int result = rs_outer_get_message(migration->state, migration->stream, RS_RETURN_MAX_BYTES,
+					  &message);
 
 	if (result != 0)
 		return result;
@@ -180,7 +182,8 @@ static int get_claim(struct rs_migration *migration, enum rs_resolve_claim *clai
 		return result;
 	uint8_t record = rs_stream_get_u8(migration->stream);
 
-	result = rs_outer_get_message(migration, RS_COMMAND_MAX_BYTES, &message);
+	result = rs_outer_get_message(migration->state, migration->stream, RS_COMMAND_MAX_BYTES,
+				      &message);
 	if (result != 0)
 		return result;
 	if (strcmp(machine, RS_NATIVE_MACHINE) != 0 || record != RS_OUTER_COMMAND ||

@@ -211,7 +211,8 @@ static int get_offer(struct rs_migration *migration)
 	struct rs_error error = { 0 };
 	struct rs_message message;
 	uint8_t record = rs_stream_get_u8(migration->stream);
-	int result = rs_outer_get_message(migration, RS_COMMAND_MAX_BYTES, &message);
+	int result = rs_outer_get_message(migration->state, migration->stream, RS_COMMAND_MAX_BYTES,
+					  &message);
 
 	if (result != 0)
 		return result;

@@ -45,7 +45,7 @@ static int load_ram(struct rs_incoming *in, enum rs_outer_record record)
 
 	if (result == 0) {
 		in->state->load->record_at = rs_stream_bytes_read(in->stream);
-		result = rs_outer_get_footer(in->migration, &in->ram);
+		result = rs_outer_get_footer(in->state, in->stream, &in->ram);
 	}
 	if (result == 0)
 		observe_section(in, RS_OBSERVED_SECTION_END, record, &in->ram);
@@ -68,10 +68,10 @@ static int load_device(struct rs_incoming *in, const struct rs_section *section)
 {
 	in->devices = true;
 	observe_section(in, RS_OBSERVED_SECTION, RS_OUTER_SECTION_FULL, section);
-	int result = rs_device_state_load(in->migration, section);
+	int result = rs_device_state_load(in->migration, in->stream, section);
 
 	if (result == 0)
-		result = rs_outer_get_footer(in->migration, section);
+		result = rs_outer_get_footer(in->state, in->stream, section);
 	if (result == 0)
 		observe_section(in, RS_OBSERVED_SECTION_END, RS_OUTER_SECTION_FULL, section);
 	return result;
@@ -80,7 +80,7 @@ static int load_device(struct rs_incoming *in, const struct rs_section *section)
 static int get_start(struct rs_incoming *in, enum rs_outer_record record)
 {
 	struct rs_section section;
-	int result = rs_outer_get_section(in->migration, record, &section);
+	int result = rs_outer_get_section(in->state, in->stream, record, &section);
 
 	if (result != 0)
 		return result;
@@ -112,7 +112,7 @@ static bool is_open(const struct rs_incoming *in, const struct rs_section *secti
 static int get_part(struct rs_incoming *in, enum rs_outer_record record)
 {
 	struct rs_section section;
-	int result = rs_outer_get_section(in->migration, record, &section);
+	int result = rs_outer_get_section(in->state, in->stream, record, &section);
 
 	if (result != 0)
 		return result;

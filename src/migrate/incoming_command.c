@@ -147,7 +147,7 @@ static int obey_native(struct rs_incoming *in, const struct rs_message *message)
 int rs_incoming_command(struct rs_incoming *in)
 {
 	struct rs_message message;
-	int result = rs_outer_get_message(in->migration, RS_COMMAND_MAX_BYTES, &message);
+	int result = rs_outer_get_message(in->state, in->stream, RS_COMMAND_MAX_BYTES, &message);
 
 	if (result != 0)
 		return result;

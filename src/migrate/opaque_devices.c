@@ -112,8 +112,8 @@ static bool is_whole(const struct rs_migration *migration, struct rs_device_tail
 	return rs_migration_is_lax(migration) && rs_device_tail_may_end(tail);
 }
 
-int rs_opaque_devices_save(struct rs_migration *migration, const void *data, size_t bytes,
-			   char **description)
+int rs_opaque_devices_save(struct rs_migration *migration, struct rs_stream *stream,
+			   const void *data, size_t bytes, char **description)
 {
 	const uint8_t *from = data;
 	struct rs_device_tail tail;
@@ -132,6 +132,6 @@ int rs_opaque_devices_save(struct rs_migration *migration, const void *data, siz
 			return rs_session_fail(migration->state, -ENOMEM,
 					       "no memory for the description of the devices");
 	}
-	rs_stream_put_bytes(migration->stream, from, (size_t)tail.end_mark);
-	return rs_migration_fail_stream(migration);
+	rs_stream_put_bytes(stream, from, (size_t)tail.end_mark);
+	return rs_session_check_stream(migration->state, stream);
 }

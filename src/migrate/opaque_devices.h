@@ -11,7 +11,7 @@ int rs_opaque_devices_load(struct rs_incoming *in);
 
 /* Write such bytes up to the end mark, which the caller owes; *description receives a copy of the
  * JSON text that they end with, to be freed, or NULL without one. 0 or the session's error. */
-int rs_opaque_devices_save(struct rs_migration *migration, const void *data, size_t bytes,
-			   char **description);
+int rs_opaque_devices_save(struct rs_migration *migration, struct rs_stream *stream,
+			   const void *data, size_t bytes, char **description);
 
 #endif

@@ -25,9 +25,10 @@ void rs_outer_put_return(struct rs_stream *stream, enum rs_return_message messag
 			 const void *payload, size_t bytes);
 
 /* After the record's first byte. 0 or the session's error. */
-int rs_outer_get_section(struct rs_migration *migration, enum rs_outer_record record,
-			 struct rs_section *section);
-int rs_outer_get_footer(struct rs_migration *migration, const struct rs_section *section);
+int rs_outer_get_section(struct rs_state *state, struct rs_stream *stream,
+			 enum rs_outer_record record, struct rs_section *section);
+int rs_outer_get_footer(struct rs_state *state, struct rs_stream *stream,
+			const struct rs_section *section);
 
 struct rs_message {
 	uint16_t type; /* enum rs_command or enum rs_return_message */
@@ -35,9 +36,12 @@ struct rs_message {
 	uint8_t payload[RS_COMMAND_MAX_BYTES];
 };
 
-/* A command (after its first byte) or a return message, whole. */
-int rs_outer_get_message(struct rs_migration *migration, size_t max_bytes,
+/* A command (after its first byte) or a return message, whole. The second is for threads whose failures are
+ * not the session's: 0 or a negative errno with a text. */
+int rs_outer_get_message(struct rs_state *state, struct rs_stream *stream, size_t max_bytes,
 			 struct rs_message *message);
+int rs_outer_hear_message(struct rs_stream *stream, size_t max_bytes, struct rs_message *message,
+			  struct rs_error *error);
 
 /* At the source: the return message of that type. The destination's FAILED is a failure with its
  * text; anything else is out of turn. */

@@ -247,7 +247,7 @@ static int complete(struct outgoing *out)
 	rs_migration_tell_passes(out->migration);
 	uint64_t since = rs_clock_ns();
 
-	result = rs_device_state_save(out->migration, &description);
+	result = rs_device_state_save(out->migration, out->stream, &description);
 	rs_counter_set(out->state->counters.device_ns, rs_clock_ns() - since);
 	if (result == 0)
 		result = hand_over(out, description);

@@ -142,7 +142,13 @@ uint64_t rs_stream_bytes_read(const struct rs_stream *stream)
 
 void rs_stream_set_stall_timeout(struct rs_stream *stream, unsigned timeout_ms)
 {
-	stream->stall_timeout_ms = timeout_ms;
+	stream->stall_timeout_ms[RS_READING] = timeout_ms;
+	stream->stall_timeout_ms[RS_WRITING] = timeout_ms;
+}
+
+void rs_stream_read_patiently(struct rs_stream *stream)
+{
+	stream->stall_timeout_ms[RS_READING] = 0;
 }
 
 /* ---- moving bytes -------------------------------------------------------------------------- */
@@ -177,7 +183,7 @@ static int move_failed(struct rs_stream *stream, enum rs_direction direction, in
 /* One wait; since is when the waits for the same byte began, 0 before the first. */
 static int wait_ready(struct rs_stream *stream, enum rs_direction direction, uint64_t *since)
 {
-	uint64_t limit = stream->stall_timeout_ms * RS_NS_PER_MS;
+	uint64_t limit = stream->stall_timeout_ms[direction] * RS_NS_PER_MS;
 	uint64_t now = rs_clock_ns();
 	uint64_t left_ms = INT_MAX;
 	int code;
@@ -186,7 +192,8 @@ static int wait_ready(struct rs_stream *stream, enum rs_direction direction, uin
 		*since = now;
 	if (limit != 0 && now - *since >= limit)
 		return rs_stream_fail(stream, -ETIMEDOUT, "%s stalled: not a byte moved in %u ms",
-				      direction_name(direction), stream->stall_timeout_ms);
+				      direction_name(direction),
+				      stream->stall_timeout_ms[direction]);
 	if (stream->backend->wait == NULL) {
 		rs_stream_sleep(stream, AGAIN_NS);
 		return 0;

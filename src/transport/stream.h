@@ -21,6 +21,9 @@ uint64_t rs_stream_rate_left(struct rs_stream *stream);
 /* Wait for the first window with budget; 0, or the sticky error (-ECANCELED by shutdown). */
 int rs_stream_rate_wait(struct rs_stream *stream);
 
+/* From now on the peer may be silent for as long as it likes; what is written must still move. */
+void rs_stream_read_patiently(struct rs_stream *stream);
+
 /*
  * Get bytes straight into memory of the caller's (guest memory): what is buffered is copied, the
  * rest is read in place, together with what follows into the buffer, in one call. 0 or the

@@ -78,7 +78,7 @@ struct rs_stream {
 	struct rs_error error;
 
 	/* the thread that uses the stream (the reading and the writing one) */
-	unsigned stall_timeout_ms;
+	unsigned stall_timeout_ms[2]; /* by direction */
 	struct rs_stream_writer writer;
 	struct rs_stream_reader reader;
 	struct rs_rate_limit rate;
