@@ -164,7 +164,7 @@ int rs_block_list_load(struct rs_load *load, struct rs_stream *stream, uint64_t 
 		struct rs_block_entry entry;
 
 		load->record_at = rs_stream_bytes_read(stream);
-		int bytes = rs_peek_block_entry(load, stream, &entry);
+		int bytes = rs_peek_block_entry(&load->reader, stream, &entry);
 
 		if (bytes < 0)
 			return bytes;

@@ -1,105 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "load/load.h"
 
-#include "base/checked.h"
 #include "load/block_list.h"
 #include "load/page_placer.h"
 #include "load/peek.h"
 
 #include <stdlib.h>
-#include <string.h>
-
-/* ---- which region a record means ----------------------------------------------------------- */
-
-static void release_region(struct rs_load *load)
-{
-	rs_decompressor_drain(&load->decompressor);
-	if (load->pinned)
-		rs_region_unpin(load->last);
-	load->pinned = false;
-}
-
-static int find_region(struct rs_load *load, const struct rs_record *record)
-{
-	struct rs_state *state = load->state;
-	struct rs_region *last = load->last;
-
-	if (load->pinned && last->name_bytes == record->name_bytes &&
-	    memcmp(last->name, record->name, record->name_bytes) == 0)
-		return 0;
-	release_region(load);
-	load->last = rs_region_find_pinned(state, record->name, record->name_bytes);
-	load->pinned = load->last != NULL;
-	if (load->pinned)
-		return 0;
-	return rs_session_fail(state, -EINVAL,
-			       "record at offset 0x%llx: region %.*s is unknown here",
-			       (unsigned long long)record->address, record->name_bytes,
-			       record->name);
-}
-
-static int same_region(struct rs_load *load, const struct rs_record *record)
-{
-	struct rs_state *state = load->state;
-
-	if (load->last == NULL)
-		return rs_session_fail(state, -EINVAL,
-				       "record at offset 0x%llx goes on in the region of the one "
-				       "before, and there was none",
-				       (unsigned long long)record->address);
-	if (load->pinned)
-		return 0;
-	load->pinned = rs_region_pin(load->last, state);
-	return rs_session_code(state);
-}
-
-static int refuse_pages(struct rs_load *load, const struct rs_record *record, const char *why)
-{
-	return rs_session_fail(load->state, -EINVAL, "region %s, offset 0x%llx: %s",
-			       load->last->name, (unsigned long long)record->address, why);
-}
-
-/* What may only be damage, though QEMU takes it. */
-static int check_damage(struct rs_load *load, const struct rs_record *record)
-{
-	const struct rs_region *region = load->last;
-	uint64_t page = record->address >> load->state->page_shift;
-
-	if (load->lax)
-		return 0;
-	if (record->kind == RS_RECORD_ZERO && record->fill != 0)
-		return rs_session_fail(load->state, -EINVAL,
-				       "region %s, offset 0x%llx: a zero page with the fill 0x%02x",
-				       region->name, (unsigned long long)record->address,
-				       record->fill);
-	if (record->kind == RS_RECORD_XBZRLE && !rs_bitmap_test(&region->received, page))
-		return refuse_pages(load, record, "an XBZRLE delta to a page that never came");
-	return 0;
-}
-
-/* Have load->last pinned, and the record's pages inside it. */
-static int locate(struct rs_load *load, const struct rs_record *record)
-{
-	struct rs_state *state = load->state;
-	int result = record->name != NULL ? find_region(load, record) : same_region(load, record);
-
-	if (result != 0)
-		return result;
-	const struct rs_region *region = load->last;
-
-	if (rs_region_has(region, RS_REGION_IGNORED))
-		return refuse_pages(load, record, "a page of an ignored region");
-	if (region->received.words == NULL)
-		return refuse_pages(load, record, "a page of a region that was not listed");
-	if (!rs_range_inside(record->address, record->bytes, rs_region_used_bytes(region)))
-		return rs_session_fail(state, -EINVAL,
-				       "region %s, offset 0x%llx: %llu bytes there lie outside its "
-				       "%llu bytes",
-				       region->name, (unsigned long long)record->address,
-				       (unsigned long long)record->bytes,
-				       (unsigned long long)rs_region_used_bytes(region));
-	return check_damage(load, record);
-}
 
 /* ---- records ------------------------------------------------------------------------------- */
 
@@ -131,7 +37,7 @@ static void place_content(struct rs_load *load, struct rs_stream *stream,
 {
 	struct rs_counters *counters = &load->state->counters;
 
-	rs_place_content(load, stream, load->last, first, count);
+	rs_place_content(load, stream, load->reader.last, first, count);
 	rs_counter_add(counters->normal, count);
 	rs_counter_add(counters->transferred, record->bytes);
 }
@@ -140,9 +46,9 @@ static void place_zero(struct rs_load *load, const struct rs_record *record, uin
 		       uint64_t count)
 {
 	if (record->fill != 0)
-		rs_place_fill(load->last, first, record->fill);
+		rs_place_fill(load->reader.last, first, record->fill);
 	else
-		rs_place_zero(load, load->last, first, count);
+		rs_place_zero(load, load->reader.last, first, count);
 	rs_counter_add(load->state->counters.duplicate, count);
 }
 
@@ -156,8 +62,8 @@ static void place_delta(struct rs_load *load, struct rs_stream *stream,
 	 * delta that breaks off leaves its page alone. */
 	if (rs_stream_get_bytes(stream, load->delta, bytes) != 0)
 		return;
-	if (rs_place_delta(load->last, page, load->delta, bytes) != 0)
-		refuse_pages(load, record, "a malformed XBZRLE delta");
+	if (rs_place_delta(load->reader.last, page, load->delta, bytes) != 0)
+		rs_page_reader_refuse(&load->reader, record, "a malformed XBZRLE delta");
 	rs_counter_add(counters->xbzrle_pages, 1);
 	rs_counter_add(counters->xbzrle_bytes, bytes);
 	rs_counter_add(counters->transferred, bytes);
@@ -168,7 +74,7 @@ static void place_compressed(struct rs_load *load, struct rs_stream *stream,
 {
 	struct rs_counters *counters = &load->state->counters;
 
-	rs_decompressor_take(&load->decompressor, stream, load->last, page,
+	rs_decompressor_take(&load->decompressor, stream, load->reader.last, page,
 			     (size_t)record->content);
 	/* Who watches is to hear of a failure before it hears of the next record. */
 	if (load->ops.observe != NULL)
@@ -184,7 +90,7 @@ static void place(struct rs_load *load, struct rs_stream *stream, const struct r
 	uint64_t count = record->bytes >> load->state->page_shift;
 
 	rs_decompressor_settle(&load->decompressor, first, count);
-	rs_bitmap_set_range(&load->last->received, first, count);
+	rs_bitmap_set_range(&load->reader.last->received, first, count);
 	switch (record->kind) {
 	case RS_RECORD_PAGE:
 	case RS_RECORD_PAGE_RUN:
@@ -205,11 +111,13 @@ static int load_pages(struct rs_load *load, struct rs_stream *stream,
 		      const struct rs_record *record, int header_bytes)
 {
 	struct rs_state *state = load->state;
-	int result = locate(load, record);
+	int result = rs_page_reader_locate(&load->reader, record);
 
+	if (result == 0 && !load->lax)
+		result = rs_page_reader_check_damage(&load->reader, record);
 	if (result != 0)
 		return result;
-	observe(load, record, (uint64_t)header_bytes + record->content, load->last->name);
+	observe(load, record, (uint64_t)header_bytes + record->content, load->reader.last->name);
 	rs_stream_skip(stream, (uint64_t)header_bytes);
 	rs_counter_add(state->counters.transferred, (uint64_t)header_bytes);
 	if (record->kind == RS_RECORD_XBZRLE)
@@ -226,7 +134,7 @@ static int load_record(struct rs_load *load, struct rs_stream *stream)
 	struct rs_record record;
 
 	load->record_at = rs_stream_bytes_read(stream);
-	int bytes = rs_peek_record(load, stream, &record);
+	int bytes = rs_peek_record(&load->reader, stream, &record);
 
 	if (bytes < 0)
 		return bytes;
@@ -263,7 +171,7 @@ int rs_ram_load(struct rs_state *state, struct rs_stream *stream, uint32_t versi
 	int result = load_body(state->load, stream);
 
 	/* What is still under way can fail, too. */
-	release_region(state->load);
+	rs_page_reader_release(&state->load->reader);
 	return rs_session_code(state) != 0 ? rs_session_code(state) : result;
 }
 
@@ -331,6 +239,11 @@ int rs_ram_load_setup(struct rs_state *state, const struct rs_load_ops *ops, voi
 	load->rules.page_bytes = state->page_bytes;
 	load->rules.compressed_limit = rs_decompressor_limit(state);
 	rs_decompressor_init(&load->decompressor, load);
+	load->reader = (struct rs_page_reader){
+		.state = state,
+		.rules = &load->rules,
+		.decompressor = &load->decompressor,
+	};
 	load->lax = rs_params_number(&state->params, RS_PARAM_LAX) != 0;
 	pthread_mutex_lock(&state->lock);
 	state->load = load;
@@ -358,7 +271,7 @@ void rs_ram_load_cleanup(struct rs_state *state)
 
 	if (load == NULL)
 		return;
-	release_region(load);
+	rs_page_reader_release(&load->reader);
 	rs_decompressor_fini(&load->decompressor);
 	rs_population_slot_clear(&load->population);
 	rs_region_visit_all(state, forget_region);

@@ -5,10 +5,8 @@
 #define RS_LOAD_LOAD_H
 
 #include "codec/xbzrle.h"
-#include "load/decompressor.h"
+#include "load/page_reader.h"
 #include "ram/population.h"
-#include "ram/region.h"
-#include "wire/ram_record.h"
 
 #include <ramsync/handlers.h>
 
@@ -30,14 +28,10 @@ struct rs_load {
 	struct rs_load_ops ops;
 	void *opaque;
 	struct rs_record_rules rules;
+	struct rs_page_reader reader;
 	bool lax;           /* take what may be damage, but QEMU takes */
 	bool listed;        /* a list of regions has come */
 	uint64_t record_at; /* offset in the stream of the record, or entry, that is being read */
-
-	/* Region of the last record, for CONTINUE, which reaches over bodies; valid as long as the
-	 * session has not failed, pinned inside a call. */
-	struct rs_region *last;
-	bool pinned;
 
 	struct rs_population_slot population;
 	struct rs_zero_window window;

@@ -1,64 +1,66 @@
 /* SPDX-License-Identifier: MIT */
 #include "load/peek.h"
 
-/* Have want bytes at *data; the session's error if the stream ends or fails before. */
-static int peek(struct rs_load *load, struct rs_stream *stream, size_t want, const uint8_t **data)
+/* Have want bytes at *data; the reader's failure if the stream ends or fails before. */
+static int peek(struct rs_page_reader *reader, struct rs_stream *stream, size_t want,
+		const uint8_t **data)
 {
 	ssize_t have = rs_stream_peek(stream, data, want);
 
 	if (have < 0)
-		return rs_session_check_stream(load->state, stream);
+		return rs_page_reader_check_stream(reader, stream);
 	if ((size_t)have < want)
-		return rs_session_fail(load->state, -ENODATA,
-				       "the stream ended inside a body of RAM, after %llu bytes",
-				       (unsigned long long)rs_stream_bytes_read(stream));
+		return rs_page_reader_fail(
+		    reader, -ENODATA, "the stream ended inside a body of RAM, after %llu bytes",
+		    (unsigned long long)rs_stream_bytes_read(stream));
 	return 0;
 }
 
-/* A parser of wire/, with what it needs of the load. */
-typedef int parser(const struct rs_load *load, const uint8_t *data, size_t have, void *result,
-		   size_t *need, struct rs_error *error);
+/* A parser of wire/, with what it needs of the reader. */
+typedef int parser(const struct rs_page_reader *reader, const uint8_t *data, size_t have,
+		   void *result, size_t *need, struct rs_error *error);
 
-static int parse_record(const struct rs_load *load, const uint8_t *data, size_t have, void *result,
-			size_t *need, struct rs_error *error)
+static int parse_record(const struct rs_page_reader *reader, const uint8_t *data, size_t have,
+			void *result, size_t *need, struct rs_error *error)
 {
-	return rs_record_parse(data, have, &load->rules, result, need, error);
+	return rs_record_parse(data, have, reader->rules, result, need, error);
 }
 
-static int parse_block_entry(const struct rs_load *load, const uint8_t *data, size_t have,
+static int parse_block_entry(const struct rs_page_reader *reader, const uint8_t *data, size_t have,
 			     void *result, size_t *need, struct rs_error *error)
 {
-	return rs_block_entry_parse(data, have, rs_state_ignores_shared(load->state), result, need,
-				    error);
+	return rs_block_entry_parse(data, have, rs_state_ignores_shared(reader->state), result,
+				    need, error);
 }
 
 /* Ask for as many bytes as the parser is sure of, until it has what it needs. */
-static int peek_parsed(struct rs_load *load, struct rs_stream *stream, size_t want, parser *parse,
-		       void *result)
+static int peek_parsed(struct rs_page_reader *reader, struct rs_stream *stream, size_t want,
+		       parser *parse, void *result)
 {
 	for (;;) {
 		struct rs_error error = { 0 };
 		const uint8_t *data;
 		size_t need = 0;
-		int bytes = peek(load, stream, want, &data);
+		int bytes = peek(reader, stream, want, &data);
 
 		if (bytes == 0)
-			bytes = parse(load, data, want, result, &need, &error);
+			bytes = parse(reader, data, want, result, &need, &error);
 		if (error.code != 0)
-			return rs_session_fail_with(load->state, &error);
+			return rs_page_reader_fail(reader, error.code, "%s", error.text);
 		if (bytes != 0)
 			return bytes;
 		want = need;
 	}
 }
 
-int rs_peek_record(struct rs_load *load, struct rs_stream *stream, struct rs_record *record)
+int rs_peek_record(struct rs_page_reader *reader, struct rs_stream *stream,
+		   struct rs_record *record)
 {
-	return peek_parsed(load, stream, RS_RECORD_MIN_BYTES, parse_record, record);
+	return peek_parsed(reader, stream, RS_RECORD_MIN_BYTES, parse_record, record);
 }
 
-int rs_peek_block_entry(struct rs_load *load, struct rs_stream *stream,
+int rs_peek_block_entry(struct rs_page_reader *reader, struct rs_stream *stream,
 			struct rs_block_entry *entry)
 {
-	return peek_parsed(load, stream, RS_BLOCK_ENTRY_MIN_BYTES, parse_block_entry, entry);
+	return peek_parsed(reader, stream, RS_BLOCK_ENTRY_MIN_BYTES, parse_block_entry, entry);
 }
