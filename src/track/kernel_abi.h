@@ -16,6 +16,10 @@
 #define UFFD_USER_MODE_ONLY 1
 #endif
 
+/* Linux 6.1 */
+#ifndef USERFAULTFD_IOC_NEW
+#define USERFAULTFD_IOC_NEW _IO(0xAA, 0x00)
+#endif
 /* Linux 5.19 */
 #ifndef UFFD_FEATURE_WP_HUGETLBFS_SHMEM
 #define UFFD_FEATURE_WP_HUGETLBFS_SHMEM (1 << 12)
@@ -27,6 +31,10 @@
 /* Linux 6.7 */
 #ifndef UFFD_FEATURE_WP_ASYNC
 #define UFFD_FEATURE_WP_ASYNC (1 << 15)
+#endif
+/* Linux 6.15 */
+#ifndef PIDFD_SELF
+#define PIDFD_SELF (-10000)
 #endif
 
 /* Linux 6.7 */

@@ -70,16 +70,88 @@ int rs_userfaultfd_open(uint64_t features, struct rs_error *error)
 	return userfaultfd;
 }
 
+/* Without the restriction to user mode. What the system call refuses, the device may grant. */
+static int open_unrestricted(struct rs_error *error)
+{
+	int userfaultfd = (int)syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK);
+	int code = -errno;
+
+	if (userfaultfd >= 0)
+		return userfaultfd;
+	int device = open("/dev/userfaultfd", O_RDWR | O_CLOEXEC);
+
+	if (device >= 0) {
+		userfaultfd = ioctl(device, USERFAULTFD_IOC_NEW, O_CLOEXEC | O_NONBLOCK);
+		close(device);
+		if (userfaultfd >= 0)
+			return userfaultfd;
+	}
+	if (code == -ENOSYS)
+		return rs_error_setf(error, -EOPNOTSUPP, "this kernel lacks userfaultfd");
+	return rs_error_setf(
+	    error, code,
+	    "no userfaultfd that sees the kernel's own accesses can be opened: %s; "
+	    "CAP_SYS_PTRACE, vm.unprivileged_userfaultfd or access to "
+	    "/dev/userfaultfd would do",
+	    rs_errno_text(code));
+}
+
+/* Of the features, those that this kernel has. One that was told is set up, so it is not used on. */
+static int ask_features(uint64_t *features, struct rs_error *error)
+{
+	struct uffdio_api api = { .api = UFFD_API };
+	int userfaultfd = open_unrestricted(error);
+
+	if (userfaultfd < 0)
+		return userfaultfd;
+	int code = ioctl(userfaultfd, UFFDIO_API, &api) == 0 ? 0 : -errno;
+
+	close(userfaultfd);
+	if (code < 0)
+		return rs_error_setf(error, code, "userfaultfd cannot be set up: %s",
+				     rs_errno_text(code));
+	*features &= api.features;
+	return 0;
+}
+
+int rs_userfaultfd_open_for_missing(uint64_t wanted, struct rs_error *error)
+{
+	int result = ask_features(&wanted, error);
+
+	if (result < 0)
+		return result;
+	int userfaultfd = open_unrestricted(error);
+
+	if (userfaultfd < 0)
+		return userfaultfd;
+	result = agree_on_features(userfaultfd, wanted, error);
+	if (result < 0) {
+		close(userfaultfd);
+		return result;
+	}
+	return userfaultfd;
+}
+
 int rs_userfaultfd_register(int userfaultfd, uintptr_t start, uint64_t bytes, uint64_t mode,
 			    struct rs_error *error)
+{
+	uint64_t ioctls;
+
+	return rs_userfaultfd_take(userfaultfd, start, bytes, mode, &ioctls, error);
+}
+
+int rs_userfaultfd_take(int userfaultfd, uintptr_t start, uint64_t bytes, uint64_t mode,
+			uint64_t *ioctls, struct rs_error *error)
 {
 	struct uffdio_register request = {
 		.range = { .start = start, .len = bytes },
 		.mode = mode,
 	};
 
-	if (ioctl(userfaultfd, UFFDIO_REGISTER, &request) == 0)
+	if (ioctl(userfaultfd, UFFDIO_REGISTER, &request) == 0) {
+		*ioctls = request.ioctls;
 		return 0;
+	}
 	int code = -errno;
 
 	switch (code) {
