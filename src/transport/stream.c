@@ -142,26 +142,33 @@ uint64_t rs_stream_bytes_read(const struct rs_stream *stream)
 
 void rs_stream_set_stall_timeout(struct rs_stream *stream, unsigned timeout_ms)
 {
-	stream->stall_timeout_ms[RS_READING] = timeout_ms;
-	stream->stall_timeout_ms[RS_WRITING] = timeout_ms;
+	atomic_store_explicit(&stream->stall_timeout_ms[RS_READING], timeout_ms,
+			      memory_order_relaxed);
+	atomic_store_explicit(&stream->stall_timeout_ms[RS_WRITING], timeout_ms,
+			      memory_order_relaxed);
 }
 
 void rs_stream_read_patiently(struct rs_stream *stream)
 {
-	stream->stall_timeout_ms[RS_READING] = 0;
+	atomic_store_explicit(&stream->stall_timeout_ms[RS_READING], 0, memory_order_relaxed);
 }
 
 /* ---- moving bytes -------------------------------------------------------------------------- */
 
-void rs_stream_sleep(struct rs_stream *stream, uint64_t ns)
+void rs_stream_sleep_locked(struct rs_stream *stream, uint64_t ns)
 {
 	uint64_t until = rs_clock_ns() + ns;
 	struct timespec deadline = { .tv_sec = (time_t)(until / RS_NS_PER_S),
 				     .tv_nsec = (long)(until % RS_NS_PER_S) };
 
-	pthread_mutex_lock(&stream->lock);
 	if (stream->error.code == 0)
 		pthread_cond_timedwait(&stream->wake, &stream->lock, &deadline);
+}
+
+void rs_stream_sleep(struct rs_stream *stream, uint64_t ns)
+{
+	pthread_mutex_lock(&stream->lock);
+	rs_stream_sleep_locked(stream, ns);
 	pthread_mutex_unlock(&stream->lock);
 }
 
@@ -183,7 +190,9 @@ static int move_failed(struct rs_stream *stream, enum rs_direction direction, in
 /* One wait; since is when the waits for the same byte began, 0 before the first. */
 static int wait_ready(struct rs_stream *stream, enum rs_direction direction, uint64_t *since)
 {
-	uint64_t limit = stream->stall_timeout_ms[direction] * RS_NS_PER_MS;
+	unsigned timeout_ms =
+	    atomic_load_explicit(&stream->stall_timeout_ms[direction], memory_order_relaxed);
+	uint64_t limit = timeout_ms * RS_NS_PER_MS;
 	uint64_t now = rs_clock_ns();
 	uint64_t left_ms = INT_MAX;
 	int code;
@@ -192,8 +201,7 @@ static int wait_ready(struct rs_stream *stream, enum rs_direction direction, uin
 		*since = now;
 	if (limit != 0 && now - *since >= limit)
 		return rs_stream_fail(stream, -ETIMEDOUT, "%s stalled: not a byte moved in %u ms",
-				      direction_name(direction),
-				      stream->stall_timeout_ms[direction]);
+				      direction_name(direction), timeout_ms);
 	if (stream->backend->wait == NULL) {
 		rs_stream_sleep(stream, AGAIN_NS);
 		return 0;

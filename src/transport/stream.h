@@ -12,6 +12,12 @@
  */
 void rs_stream_rate_set(struct rs_stream *stream, uint64_t bytes_per_second);
 
+/* Windows of another length from now on: so many in a second, which divide it. */
+void rs_stream_rate_set_windows(struct rs_stream *stream, unsigned windows);
+
+/* So many of the bytes that were put last are not under the limit. */
+void rs_stream_rate_forgive(struct rs_stream *stream, uint64_t bytes);
+
 /* Whether the present window's budget is used up. Counts all bytes put, flushed or not. */
 bool rs_stream_rate_exceeded(struct rs_stream *stream);
 
@@ -20,6 +26,15 @@ uint64_t rs_stream_rate_left(struct rs_stream *stream);
 
 /* Wait for the first window with budget; 0, or the sticky error (-ECANCELED by shutdown). */
 int rs_stream_rate_wait(struct rs_stream *stream);
+
+/*
+ * Wait until rs_stream_wake() is called, or was since the wait before; with for_budget, until there is a
+ * window with budget at the longest. 0 or the sticky error.
+ */
+int rs_stream_wait_for_wake(struct rs_stream *stream, bool for_budget);
+
+/* Any thread. */
+void rs_stream_wake(struct rs_stream *stream);
 
 /* From now on the peer may be silent for as long as it likes; what is written must still move. */
 void rs_stream_read_patiently(struct rs_stream *stream);

@@ -72,13 +72,14 @@ struct rs_stream {
 	/* any thread: the code of error, set after its text, or 0 */
 	atomic_int failed;
 
-	/* guarded by lock; wake is broadcast when failed or the rate limit changes */
+	/* guarded by lock; wake is broadcast when failed, woken or the rate limit changes */
 	pthread_mutex_t lock;
 	pthread_cond_t wake;
+	bool woken; /* by rs_stream_wake(), and nobody waited since */
 	struct rs_error error;
 
 	/* the thread that uses the stream (the reading and the writing one) */
-	unsigned stall_timeout_ms[2]; /* by direction */
+	atomic_uint stall_timeout_ms[2]; /* by direction; one may be changed while another thread waits */
 	struct rs_stream_writer writer;
 	struct rs_stream_reader reader;
 	struct rs_rate_limit rate;
@@ -106,6 +107,7 @@ ssize_t rs_stream_move(struct rs_stream *stream, enum rs_direction direction,
 
 /* Sleep, but not beyond shutdown or a new rate. */
 void rs_stream_sleep(struct rs_stream *stream, uint64_t ns);
+void rs_stream_sleep_locked(struct rs_stream *stream, uint64_t ns);
 
 /* Take moved bytes off the front of a vector; returns how many entries are used up. */
 int rs_iov_consume(struct iovec *iov, int count, size_t bytes);

@@ -12,6 +12,16 @@ void rs_stream_rate_set(struct rs_stream *stream, uint64_t bytes_per_second)
 	pthread_mutex_unlock(&stream->lock);
 }
 
+void rs_stream_rate_set_windows(struct rs_stream *stream, unsigned windows)
+{
+	rs_rate_limit_set_windows(&stream->rate, windows);
+}
+
+void rs_stream_rate_forgive(struct rs_stream *stream, uint64_t bytes)
+{
+	rs_rate_limit_forgive(&stream->rate, bytes, stream->writer.bytes_put, rs_clock_ns());
+}
+
 uint64_t rs_stream_rate_left(struct rs_stream *stream)
 {
 	return rs_rate_limit_left(&stream->rate, stream->writer.bytes_put, rs_clock_ns());
@@ -41,4 +51,43 @@ int rs_stream_rate_wait(struct rs_stream *stream)
 			code = rs_stream_code(stream);
 	}
 	return code;
+}
+
+void rs_stream_wake(struct rs_stream *stream)
+{
+	pthread_mutex_lock(&stream->lock);
+	stream->woken = true;
+	pthread_cond_broadcast(&stream->wake);
+	pthread_mutex_unlock(&stream->lock);
+}
+
+/* Sleep, unless there was a wake. Whether there was one. */
+static bool doze(struct rs_stream *stream, uint64_t ns)
+{
+	pthread_mutex_lock(&stream->lock);
+	if (!stream->woken)
+		rs_stream_sleep_locked(stream, ns);
+	bool woken = stream->woken;
+
+	stream->woken = false;
+	pthread_mutex_unlock(&stream->lock);
+	return woken;
+}
+
+int rs_stream_wait_for_wake(struct rs_stream *stream, bool for_budget)
+{
+	int code = rs_stream_flush(stream);
+
+	while (code == 0) {
+		uint64_t ns = UINT64_MAX;
+
+		if (for_budget)
+			ns = rs_rate_limit_wait_ns(&stream->rate, stream->writer.bytes_put,
+						   rs_clock_ns());
+		/* As above: a new rate may have woken nobody. */
+		if (ns == 0 || doze(stream, rs_min_u64(ns, RS_RATE_WINDOW_NS)))
+			break;
+		code = rs_stream_code(stream);
+	}
+	return code != 0 ? code : rs_stream_code(stream);
 }
