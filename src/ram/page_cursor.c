@@ -3,6 +3,7 @@
 
 #include "base/checked.h"
 #include "ram/dirty_sync.h"
+#include "ram/page_claim.h"
 
 void rs_page_cursor_init(struct rs_page_cursor *cursor, struct rs_state *state)
 {
@@ -43,6 +44,12 @@ static bool take_run(struct rs_page_cursor *cursor, uint64_t max_pages, struct r
 
 	if (region->dirty.words == NULL)
 		return false;
+	if (cursor->claims) {
+		if (!rs_page_claim_run(region, cursor->page, pages, max_pages, run))
+			return false;
+		cursor->page = run->first + run->count;
+		return true;
+	}
 	uint64_t first = rs_bitmap_find_set(&region->dirty, cursor->page, pages);
 
 	if (first >= pages)
@@ -66,6 +73,8 @@ int rs_page_cursor_next(struct rs_page_cursor *cursor, uint64_t max_pages,
 		if (rs_session_code(state) != 0 || !cursor_pin(cursor))
 			break;
 		if (take_run(cursor, max_pages, run)) {
+			if (cursor->claims)
+				return 1;
 			int result = rs_dirty_logs_clear(run->region, run->first, run->count);
 
 			return result != 0 ? result : 1;
@@ -85,6 +94,21 @@ void rs_page_cursor_put_back(struct rs_page_cursor *cursor, uint64_t first, uint
 
 	atomic_fetch_add_explicit(&cursor->state->dirty_pages, set, memory_order_relaxed);
 	cursor->page = first;
+}
+
+int rs_page_cursor_go_to(struct rs_page_cursor *cursor, struct rs_region *region, uint64_t page,
+			 int (*before_leaving)(void *opaque), void *opaque)
+{
+	if (cursor->region != region) {
+		int result = before_leaving(opaque);
+
+		if (result != 0)
+			return result;
+		rs_page_cursor_release(cursor);
+		cursor->region = region;
+	}
+	cursor->page = page;
+	return rs_session_code(cursor->state);
 }
 
 void rs_page_cursor_release(struct rs_page_cursor *cursor)

@@ -18,6 +18,7 @@ struct rs_page_cursor {
 	uint64_t page;
 	uint64_t wraps; /* how often the scan came to the end of the list */
 	bool pinned;    /* region is pinned: inside a call */
+	bool claims;    /* postcopy: the guest does not run, others take pages too (page_claim.h) */
 };
 
 struct rs_page_run {
@@ -39,6 +40,11 @@ int rs_page_cursor_next(struct rs_page_cursor *cursor, uint64_t max_pages,
 /* Not sent after all: pages [first, first + count) of the run's region are dirty again, and the
  * scan goes on with them. */
 void rs_page_cursor_put_back(struct rs_page_cursor *cursor, uint64_t first, uint64_t count);
+
+/* Go on with that page of a region that was found in this session. 0; the session's error, or what
+ * before_leaving says. */
+int rs_page_cursor_go_to(struct rs_page_cursor *cursor, struct rs_region *region, uint64_t page,
+			 int (*before_leaving)(void *opaque), void *opaque);
 
 /* The call ends: let go of the region. */
 void rs_page_cursor_release(struct rs_page_cursor *cursor);

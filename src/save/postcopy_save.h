@@ -10,14 +10,11 @@
 #ifndef RS_SAVE_POSTCOPY_SAVE_H
 #define RS_SAVE_POSTCOPY_SAVE_H
 
+#include "postcopy/discard_scan.h"
 #include "save/save.h"
-#include "wire/postcopy.h"
 
 /* Whether every region's memory consists of whole host pages, and so on: the session's error if not. */
 int rs_ram_save_check_postcopy(struct rs_state *state);
-
-typedef void rs_discard_emit(void *opaque, const struct rs_region *region,
-			     const struct rs_byte_range *ranges, size_t count);
 
 /*
  * Sync, make dirty whole host pages, and tell of those that were not told of before: the destination must

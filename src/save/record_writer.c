@@ -14,7 +14,7 @@ static size_t put_header(struct rs_record_writer *writer, const struct rs_region
 
 	writer->last_region = region;
 	rs_stream_put_bytes(writer->stream, header, bytes);
-	rs_counter_add(writer->state->counters.transferred, bytes);
+	rs_counter_add(writer->counters->transferred, bytes);
 	return bytes;
 }
 
@@ -37,7 +37,7 @@ static void write_zero_run(struct rs_record_writer *writer)
 void rs_record_writer_zero(struct rs_record_writer *writer, const struct rs_region *region,
 			   uint64_t first, uint64_t count)
 {
-	rs_counter_add(writer->state->counters.duplicate, count);
+	rs_counter_add(writer->counters->duplicate, count);
 	if (writer->zero_count != 0 && writer->zero_region == region &&
 	    writer->zero_first + writer->zero_count == first) {
 		writer->zero_count += count;
@@ -68,8 +68,8 @@ void rs_record_writer_copies(struct rs_record_writer *writer, const struct rs_re
 			rs_stream_put_ref(writer->stream, copies + i * page_bytes, page_bytes);
 		}
 	}
-	rs_counter_add(writer->state->counters.normal, count);
-	rs_counter_add(writer->state->counters.transferred, count * page_bytes);
+	rs_counter_add(writer->counters->normal, count);
+	rs_counter_add(writer->counters->transferred, count * page_bytes);
 }
 
 void rs_record_writer_pages(struct rs_record_writer *writer, const struct rs_region *region,
@@ -87,21 +87,21 @@ static size_t write_encoded(struct rs_record_writer *writer, const struct rs_reg
 	size_t header_bytes = put_header(writer, region, page, flag, bytes);
 
 	rs_stream_put_bytes(writer->stream, data, bytes);
-	rs_counter_add(writer->state->counters.transferred, bytes);
+	rs_counter_add(writer->counters->transferred, bytes);
 	return header_bytes - 8 + bytes;
 }
 
 void rs_record_writer_delta(struct rs_record_writer *writer, const struct rs_region *region,
 			    uint64_t page, const uint8_t *delta, size_t bytes)
 {
-	rs_counter_add(writer->state->counters.xbzrle_bytes,
+	rs_counter_add(writer->counters->xbzrle_bytes,
 		       write_encoded(writer, region, page, RS_FLAG_XBZRLE, delta, bytes));
 }
 
 void rs_record_writer_compressed(struct rs_record_writer *writer, const struct rs_region *region,
 				 uint64_t page, const uint8_t *data, size_t bytes)
 {
-	struct rs_counters *counters = &writer->state->counters;
+	struct rs_counters *counters = writer->counters;
 
 	rs_counter_add(counters->compress_pages, 1);
 	rs_counter_add(counters->compress_bytes,
@@ -128,11 +128,16 @@ void rs_record_writer_list(struct rs_record_writer *writer, bool with_address)
 
 	rs_region_for_each (state, region)
 		total += rs_region_used_bytes(region);
-	rs_counter_set(state->counters.total, total);
+	rs_counter_set(writer->counters->total, total);
 	rs_stream_put_bytes(writer->stream, header,
 			    rs_record_write(header, total, RS_FLAG_MEM_SIZE, NULL, 0));
 	rs_region_for_each (state, region)
 		put_list_entry(writer, region, with_address);
+}
+
+void rs_record_writer_cut(struct rs_record_writer *writer)
+{
+	write_zero_run(writer);
 }
 
 void rs_record_writer_end(struct rs_record_writer *writer)

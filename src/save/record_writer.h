@@ -12,6 +12,7 @@
 struct rs_record_writer {
 	struct rs_state *state;
 	struct rs_stream *stream;
+	struct rs_counters *counters; /* the state's, in the thread that saves */
 	bool runs;
 	/* Region of the last record, for CONTINUE, which reaches over bodies. Only compared. */
 	const struct rs_region *last_region;
@@ -40,6 +41,9 @@ void rs_record_writer_delta(struct rs_record_writer *writer, const struct rs_reg
 /* A compressed page. The data are not needed any more afterwards. */
 void rs_record_writer_compressed(struct rs_record_writer *writer, const struct rs_region *region,
 				 uint64_t page, const uint8_t *data, size_t bytes);
+
+/* What follows is not joined to what came. */
+void rs_record_writer_cut(struct rs_record_writer *writer);
 
 /* The list of regions. */
 void rs_record_writer_list(struct rs_record_writer *writer, bool with_address);

@@ -4,17 +4,21 @@
 #include "base/clock.h"
 #include "ram/dirty_sync.h"
 #include "save/page_pipeline.h"
+#include "save/postcopy_save.h"
+#include "transport/rate_limit.h"
 #include "transport/stream.h"
 
 #include <stdlib.h>
+
+/* In a second: short ones, so that what is asked for in postcopy finds little before it. 5 ms. */
+#define POSTCOPY_RATE_WINDOWS 200u
 
 static uint64_t dirty_bytes(const struct rs_state *state)
 {
 	return atomic_load_explicit(&state->dirty_pages, memory_order_relaxed) << state->page_shift;
 }
 
-/* Sync the logs, and keep count of how fast pages get dirty. */
-static int sync_dirty(struct rs_save *save)
+int rs_ram_save_sync(struct rs_save *save)
 {
 	uint64_t newly_dirty, pages_per_second;
 	int result = rs_dirty_sync(save->state, &newly_dirty);
@@ -83,7 +87,7 @@ static int setup_body(struct rs_save *save)
 
 	if (check_regions(state) != 0 || rs_dirty_logs_start(state) != 0)
 		return rs_session_code(state);
-	if (sync_dirty(save) != 0)
+	if (rs_ram_save_sync(save) != 0)
 		return rs_session_code(state);
 	rs_record_writer_list(&save->writer, rs_state_ignores_shared(state));
 	return end_body(save);
@@ -95,11 +99,13 @@ int rs_ram_save_setup(struct rs_state *state, struct rs_stream *stream, bool run
 
 	if (save == NULL)
 		return rs_session_fail(state, -ENOMEM, "no memory to set a migration up");
+	rs_postcopy_init(&save->postcopy);
 	pthread_mutex_lock(&state->lock);
 	state->save = save;
 	pthread_mutex_unlock(&state->lock);
 	save->state = state;
 	save->writer.state = state;
+	save->writer.counters = &state->counters;
 	save->writer.stream = stream;
 	save->writer.runs = runs;
 	rs_page_cursor_init(&save->cursor, state);
@@ -109,13 +115,20 @@ int rs_ram_save_setup(struct rs_state *state, struct rs_stream *stream, bool run
 	return setup_body(save);
 }
 
-/* ---- max-bandwidth ------------------------------------------------------------------------- */
+/* ---- limits -------------------------------------------------------------------------------- */
+
+static bool in_postcopy(const struct rs_state *state)
+{
+	return state->save != NULL && atomic_load(&state->save->postcopy.on);
+}
 
 void rs_ram_save_apply_limit_locked(struct rs_state *state)
 {
+	enum rs_param_id id =
+	    in_postcopy(state) ? RS_PARAM_MAX_POSTCOPY_BANDWIDTH : RS_PARAM_MAX_BANDWIDTH;
+
 	if (state->session.stream != NULL && state->session.limited)
-		rs_stream_rate_set(state->session.stream,
-				   rs_params_number(&state->params, RS_PARAM_MAX_BANDWIDTH));
+		rs_stream_rate_set(state->session.stream, rs_params_number(&state->params, id));
 }
 
 static void set_limited(struct rs_save *save, bool limited)
@@ -123,6 +136,8 @@ static void set_limited(struct rs_save *save, bool limited)
 	struct rs_state *state = save->state;
 
 	save->limited = limited;
+	rs_stream_rate_set_windows(save->writer.stream,
+				   in_postcopy(state) ? POSTCOPY_RATE_WINDOWS : RS_RATE_WINDOWS);
 	pthread_mutex_lock(&state->lock);
 	state->session.limited = limited;
 	if (limited)
@@ -140,7 +155,6 @@ static int send_runs(struct rs_save *save)
 	struct rs_page_run run;
 	int result;
 
-	save->body_start_ns = rs_clock_ns();
 	for (;;) {
 		result = rs_page_cursor_next(&save->cursor, RS_PIPELINE_RUN_PAGES,
 					     flush_before_leaving, save, &run);
@@ -154,20 +168,29 @@ static int send_runs(struct rs_save *save)
 	}
 }
 
-static int send_body(struct rs_save *save, struct rs_stream *stream)
+static int send_body(struct rs_save *save, struct rs_stream *stream, bool limited,
+		     int (*send)(struct rs_save *save))
 {
 	save->writer.stream = stream;
+	set_limited(save, limited);
 	rs_deltas_resize(&save->deltas, save->state);
-	int result = send_runs(save);
+	save->body_start_ns = rs_clock_ns();
+	int result = send(save);
 	int ended = end_body(save);
 
+	rs_urgent_fold(&save->postcopy.urgent, &save->state->counters);
 	return ended != 0 ? ended : result;
 }
 
 int rs_ram_save_iterate(struct rs_state *state, struct rs_stream *stream)
 {
-	set_limited(state->save, true);
-	return send_body(state->save, stream);
+	return send_body(state->save, stream, true,
+			 in_postcopy(state) ? rs_postcopy_send : send_runs);
+}
+
+int rs_ram_save_serve(struct rs_state *state, struct rs_stream *stream)
+{
+	return send_body(state->save, stream, true, rs_postcopy_serve);
 }
 
 bool rs_ram_save_in_first_pass(const struct rs_state *state)
@@ -177,18 +200,47 @@ bool rs_ram_save_in_first_pass(const struct rs_state *state)
 
 int rs_ram_save_throttle(struct rs_state *state, struct rs_stream *stream)
 {
+	if (in_postcopy(state))
+		return rs_ram_save_wait(state, stream, true);
 	/* The wait follows max-bandwidth as it is now, and as it may become meanwhile. */
+	state->save->writer.stream = stream;
 	set_limited(state->save, true);
 	rs_stream_rate_wait(stream);
 	return rs_session_check_stream(state, stream);
+}
+
+static bool is_asked(void *opaque)
+{
+	return rs_postcopy_is_asked(opaque);
+}
+
+int rs_ram_save_wait(struct rs_state *state, struct rs_stream *stream, bool background)
+{
+	struct rs_save *save = state->save;
+
+	save->writer.stream = stream;
+	set_limited(save, true);
+	rs_waker_sleep(&save->postcopy.waker, stream, background, is_asked, &save->postcopy);
+	rs_urgent_fold(&save->postcopy.urgent, &state->counters);
+	int result = rs_session_check_stream(state, stream);
+
+	return result != 0 ? result : rs_session_code(state);
+}
+
+void rs_ram_save_wake(struct rs_state *state)
+{
+	pthread_mutex_lock(&state->lock);
+	if (state->save != NULL)
+		rs_waker_wake(&state->save->postcopy.waker);
+	pthread_mutex_unlock(&state->lock);
 }
 
 int rs_ram_save_pending(struct rs_state *state, enum rs_pending how, uint64_t *bytes)
 {
 	int result = 0;
 
-	if (how == RS_PENDING_EXACT)
-		result = sync_dirty(state->save);
+	if (how == RS_PENDING_EXACT && !in_postcopy(state))
+		result = rs_ram_save_sync(state->save);
 	*bytes = dirty_bytes(state);
 	return result;
 }
@@ -196,14 +248,19 @@ int rs_ram_save_pending(struct rs_state *state, enum rs_pending how, uint64_t *b
 int rs_ram_save_complete(struct rs_state *state, struct rs_stream *stream)
 {
 	uint64_t left, since = rs_clock_ns();
+
+	if (in_postcopy(state)) {
+		int sent = send_body(state->save, stream, false, rs_postcopy_send_all);
+
+		return sent == 1 ? 0 : sent;
+	}
 	int result = rs_ram_save_pending(state, RS_PENDING_EXACT, &left);
 
 	rs_counter_set(state->counters.final_sync_ns, rs_clock_ns() - since);
 	if (result != 0)
 		return result;
-	set_limited(state->save, false);
 	state->save->deltas.last_stage = true;
-	result = send_body(state->save, stream);
+	result = send_body(state->save, stream, false, send_runs);
 	return result == 1 ? 0 : result;
 }
 
@@ -219,8 +276,11 @@ void rs_ram_save_cleanup(struct rs_state *state)
 	rs_population_slot_clear(&save->population);
 	rs_deltas_fini(&save->deltas);
 	rs_dirty_logs_stop(state);
+	rs_urgent_fold(&save->postcopy.urgent, &state->counters);
+	/* Not before nobody finds it any more, to wake it. */
 	pthread_mutex_lock(&state->lock);
 	state->save = NULL;
 	pthread_mutex_unlock(&state->lock);
+	rs_postcopy_fini(&save->postcopy);
 	free(save);
 }

@@ -8,11 +8,12 @@
 #include "save/compressor.h"
 #include "save/convergence.h"
 #include "save/deltas.h"
+#include "save/postcopy.h"
 #include "save/record_writer.h"
 
 #include <ramsync/handlers.h>
 
-/* All of it belongs to the thread that saves. */
+/* All of it but what postcopy says belongs to the thread that saves. */
 struct rs_save {
 	struct rs_state *state;
 	struct rs_page_cursor cursor;
@@ -21,6 +22,7 @@ struct rs_save {
 	struct rs_deltas deltas;
 	struct rs_compressor compressor;
 	struct rs_period period;
+	struct rs_postcopy postcopy;
 	/* of the body that is being written */
 	bool limited;
 	uint64_t body_start_ns;
@@ -38,8 +40,10 @@ int rs_ram_save_throttle(struct rs_state *state, struct rs_stream *stream);
 int rs_ram_save_complete(struct rs_state *state, struct rs_stream *stream);
 /* Whether there may be pages that were never sent. */
 bool rs_ram_save_in_first_pass(const struct rs_state *state);
-/* max-bandwidth has changed: the stream that is attached follows it, if it is limited now. */
+/* max-bandwidth or max-postcopy-bandwidth has changed: the stream that is attached follows it, if it is limited now. */
 void rs_ram_save_apply_limit_locked(struct rs_state *state);
+/* Sync the logs, and keep count of how fast pages get dirty. The session's error. */
+int rs_ram_save_sync(struct rs_save *save);
 void rs_ram_save_cleanup(struct rs_state *state);
 
 #endif

@@ -110,7 +110,8 @@ static inline void subject_open(uint32_t page_bytes)
 		subject.regions[i] =
 		    plain_region_add(subject.state, names[i], subject.memory[i], SUBJECT_BYTES, 0);
 	}
-	subject.writer = (struct rs_record_writer){ .state = subject.state };
+	subject.writer = (struct rs_record_writer){ .state = subject.state,
+						    .counters = &subject.state->counters };
 	subject.last = REGIONS;
 	assert_int_equal(rs_stream_to_memory(64 << 20, &subject.writer.stream), 0);
 	rs_session_open(subject.state);

@@ -50,7 +50,8 @@ static inline int setup(void **state)
 	/* So that addresses do not begin at zero. */
 	plain_region_add(*state, "before", memory, 2 * SLOTS * PAGE, 0);
 	region = plain_region_add(*state, "r", memory, PAGES * PAGE, 0);
-	writer = (struct rs_record_writer){ .state = *state };
+	writer = (struct rs_record_writer){ .state = *state,
+					    .counters = &((struct rs_state *)*state)->counters };
 	assert_int_equal(rs_stream_to_memory(4 << 20, &writer.stream), 0);
 	seen_bytes = 0;
 	rs_session_open(*state);

@@ -24,6 +24,7 @@ static int setup(void **state)
 	b = plain_region_add(*state, "bb", memory + PAGES * PAGE, PAGES * PAGE, 0);
 	memset(&writer, 0, sizeof(writer));
 	writer.state = *state;
+	writer.counters = &writer.state->counters;
 	assert_int_equal(rs_stream_to_memory(1 << 20, &writer.stream), 0);
 	return 0;
 }
