@@ -3,6 +3,7 @@
 
 #include "base/checked.h"
 #include "load/peek.h"
+#include "load/postcopy_load.h"
 
 #include <string.h>
 
@@ -83,7 +84,7 @@ static int accept(struct rs_load *load, struct rs_region *region,
 	    rs_bitmap_init(&region->received, max_pages) != 0)
 		return rs_session_fail(state, -ENOMEM, "region %s: no memory for its bitmaps",
 				       region->name);
-	return 0;
+	return load->advised ? rs_load_empty_region(load, region) : 0;
 }
 
 static void observe(struct rs_load *load, const char *name, const struct rs_block_entry *entry,
@@ -175,6 +176,8 @@ int rs_block_list_load(struct rs_load *load, struct rs_stream *stream, uint64_t 
 		rs_stream_skip(stream, (uint64_t)bytes);
 		left -= used_bytes;
 	}
+	if (load->advised && rs_load_check_host_pages(load) != 0)
+		return rs_session_code(state);
 	load->listed = true;
 	rs_counter_set(state->counters.total, total);
 	warn_unlisted(state);

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "load/load.h"
 
+#include "base/checked.h"
 #include "load/block_list.h"
 #include "load/page_placer.h"
 #include "load/peek.h"
+#include "load/postcopy_load.h"
 
 #include <stdlib.h>
 
@@ -107,10 +109,61 @@ static void place(struct rs_load *load, struct rs_stream *stream, const struct r
 	}
 }
 
+static void forget_content(struct rs_load *load, struct rs_stream *stream,
+			   const struct rs_record *record, uint64_t pages)
+{
+	struct rs_counters *counters = &load->state->counters;
+	uint64_t bytes = rs_min_u64(record->content, pages << load->state->page_shift);
+
+	rs_stream_skip(stream, bytes);
+	rs_counter_add(counters->transferred, bytes);
+	rs_counter_add(counters->postcopy_duplicates, pages);
+}
+
+/* A recording of postcopy: a page that came was the guest's from then on. */
+static void place_missing(struct rs_load *load, struct rs_stream *stream,
+			  const struct rs_record *record)
+{
+	const struct rs_bitmap *received = &load->reader.last->received;
+	unsigned shift = load->state->page_shift;
+	uint64_t page = record->address >> shift, end = page + (record->bytes >> shift);
+
+	while (page < end) {
+		uint64_t first = rs_bitmap_find_clear(received, page, end);
+
+		if (first > page)
+			forget_content(load, stream, record, first - page);
+		page = rs_bitmap_find_set(received, first, end);
+		if (page == first)
+			continue;
+		struct rs_record missing = *record;
+
+		missing.address = first << shift;
+		missing.bytes = (page - first) << shift;
+		place(load, stream, &missing);
+	}
+}
+
+static void place_and_count(struct rs_load *load, struct rs_stream *stream,
+			    const struct rs_record *record, uint64_t header_bytes)
+{
+	struct rs_counters *counters = &load->state->counters;
+
+	rs_counter_add(counters->transferred, header_bytes);
+	if (record->kind == RS_RECORD_XBZRLE)
+		rs_counter_add(counters->xbzrle_bytes, header_bytes - 8);
+	if (record->kind == RS_RECORD_COMPRESSED)
+		rs_counter_add(counters->compress_bytes, header_bytes - 8);
+	if (load->postcopy != NULL)
+		place_missing(load, stream, record);
+	else
+		place(load, stream, record);
+}
+
 static int load_pages(struct rs_load *load, struct rs_stream *stream,
 		      const struct rs_record *record, int header_bytes)
 {
-	struct rs_state *state = load->state;
+	struct rs_postcopy_load *postcopy = load->postcopy;
 	int result = rs_page_reader_locate(&load->reader, record);
 
 	if (result == 0 && !load->lax)
@@ -119,13 +172,10 @@ static int load_pages(struct rs_load *load, struct rs_stream *stream,
 		return result;
 	observe(load, record, (uint64_t)header_bytes + record->content, load->reader.last->name);
 	rs_stream_skip(stream, (uint64_t)header_bytes);
-	rs_counter_add(state->counters.transferred, (uint64_t)header_bytes);
-	if (record->kind == RS_RECORD_XBZRLE)
-		rs_counter_add(state->counters.xbzrle_bytes, (uint64_t)header_bytes - 8);
-	if (record->kind == RS_RECORD_COMPRESSED)
-		rs_counter_add(state->counters.compress_bytes, (uint64_t)header_bytes - 8);
-	place(load, stream, record);
-	return rs_session_check_stream(state, stream);
+	if (postcopy != NULL && postcopy->faults != NULL)
+		return rs_placer_take(&postcopy->main, stream, record, (uint64_t)header_bytes);
+	place_and_count(load, stream, record, (uint64_t)header_bytes);
+	return rs_session_check_stream(load->state, stream);
 }
 
 /* 1 at the end of the body, 0 if it goes on, or the session's error. */
@@ -138,6 +188,8 @@ static int load_record(struct rs_load *load, struct rs_stream *stream)
 
 	if (bytes < 0)
 		return bytes;
+	if (load->postcopy != NULL && rs_load_check_postcopy(&load->reader, &record) != 0)
+		return rs_session_code(load->state);
 	if (rs_record_has_pages(&record))
 		return load_pages(load, stream, &record, bytes);
 	observe(load, &record, (uint64_t)bytes, "");
@@ -273,6 +325,7 @@ void rs_ram_load_cleanup(struct rs_state *state)
 		return;
 	rs_page_reader_release(&load->reader);
 	rs_decompressor_fini(&load->decompressor);
+	rs_load_end_postcopy(load);
 	rs_population_slot_clear(&load->population);
 	rs_region_visit_all(state, forget_region);
 	pthread_mutex_lock(&state->lock);

@@ -22,7 +22,9 @@ struct rs_zero_window {
 	struct rs_extent holes[RS_ZERO_WINDOW_HOLES];
 };
 
-/* All of it belongs to the thread that loads. */
+struct rs_postcopy_load;
+
+/* All of it belongs to the thread that loads; in postcopy another one reads what is immutable. */
 struct rs_load {
 	struct rs_state *state;
 	struct rs_load_ops ops;
@@ -32,6 +34,10 @@ struct rs_load {
 	bool lax;           /* take what may be damage, but QEMU takes */
 	bool listed;        /* a list of regions has come */
 	uint64_t record_at; /* offset in the stream of the record, or entry, that is being read */
+
+	bool advised; /* postcopy is to come */
+	uint64_t host_page_sizes;
+	struct rs_postcopy_load *postcopy; /* NULL before it begins */
 
 	struct rs_population_slot population;
 	struct rs_zero_window window;
