@@ -63,9 +63,14 @@ configure()
     name=$1
     compiler=$2
     shift 2
+    # What the fuzzers have kept is replayed in the plain tree if there is no other.
+    replay=ON
+    if [ -z "$quick" ] && [ -z "${RS_TEST_LONG:-}" ]; then
+        replay=OFF
+    fi
     echo "== Configuring $name"
     cmake -S "$source" -B "$build/$name" -G Ninja -DCMAKE_C_COMPILER="$compiler" \
-        -DRS_WERROR=ON -DRS_TEST_PREFIX="$name/" "$@"
+        -DRS_WERROR=ON -DRS_TEST_PREFIX="$name/" -DRS_TEST_REPLAY="$replay" "$@"
 }
 
 # The sanitizers of older compilers do not start where the kernel randomises addresses in more than
