@@ -282,7 +282,7 @@ static inline void receive_early(struct faulted *faulted, uint64_t unit, bool ze
 
 struct toucher {
 	struct faulted *faulted;
-	uint64_t unit;
+	uint64_t unit, at;
 	pthread_t thread;
 	sem_t done;
 	pid_t thread_id;
@@ -295,18 +295,25 @@ static inline void *touch(void *argument)
 
 	toucher->thread_id = (pid_t)syscall(SYS_gettid);
 	sem_post(&toucher->begun);
-	load_word(toucher->faulted->host + toucher->unit * toucher->faulted->unit_bytes);
+	load_word(toucher->faulted->host + toucher->unit * toucher->faulted->unit_bytes +
+		  toucher->at);
 	sem_post(&toucher->done);
 	return NULL;
 }
 
-static inline void toucher_start(struct toucher *toucher, struct faulted *faulted, uint64_t unit)
+static inline void toucher_start_at(struct toucher *toucher, struct faulted *faulted, uint64_t unit,
+				    uint64_t at)
 {
-	*toucher = (struct toucher){ .faulted = faulted, .unit = unit };
+	*toucher = (struct toucher){ .faulted = faulted, .unit = unit, .at = at };
 	sem_init(&toucher->done, 0, 0);
 	sem_init(&toucher->begun, 0, 0);
 	assert_int_equal(pthread_create(&toucher->thread, NULL, touch, toucher), 0);
 	sem_wait(&toucher->begun);
+}
+
+static inline void toucher_start(struct toucher *toucher, struct faulted *faulted, uint64_t unit)
+{
+	toucher_start_at(toucher, faulted, unit, 0);
 }
 
 static inline bool toucher_is_done(struct toucher *toucher)
