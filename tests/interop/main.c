@@ -13,7 +13,8 @@
  *	interop recode STREAM DIRECTORY [options]
  *		load the RAM, and encode each XBZRLE page in it again
  *
- * STREAM is a file, or an address of a socket to listen on.
+ * STREAM is a file, or an address of a socket to listen on: then a line on the standard error
+ * says when somebody can connect.
  *
  * options:	PARAMETER=VALUE		first of all, any number of them
  *		rubbish			what is in the regions before is not zero
@@ -113,6 +114,7 @@ static int open_stream(struct tool *tool, const char *from)
 	}
 	result = rs_stream_listen(from, &listener, NULL);
 	if (result == 0) {
+		fprintf(stderr, "listening\n");
 		result = rs_listener_accept(listener, 0, &tool->stream, NULL);
 		rs_listener_close(listener);
 	}

@@ -2,9 +2,7 @@
 # SPDX-License-Identifier: MIT
 """RAM goes from a real QEMU to this library, and from this library to a real QEMU."""
 
-import os
 import sys
-import time
 
 import qemu
 from interop import Case, digest, main
@@ -42,12 +40,15 @@ class WithQemu(Case):
         self.check_ram(self.receive(stream), source)
 
     def listen(self, lengths):
-        """The driver on a socket; a file that is not there yet is what QEMU cannot connect to."""
-        path = self.path("socket")
-        program = self.start_program("receive", f"unix:{path}", lengths)
-        while not os.path.exists(path) and program.poll() is None:
-            time.sleep(0.02)
-        return f"unix:{path}", program
+        """The driver on a socket.
+
+        Its file is there a moment before one can connect to it. A QEMU that comes in between has
+        failed, and nobody comes any more.
+        """
+        address = f"unix:{self.path('socket')}"
+        program = self.start_program("receive", address, lengths)
+        self.assertEqual(program.stderr.readline(), "listening\n")
+        return address, program
 
     def test_from_qemu_with_answers(self):
         stream, source = self.save_live()
