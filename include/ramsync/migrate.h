@@ -41,6 +41,10 @@ RS_BEGIN_DECLS
  * @RS_STATUS_CANCELLING: a cancel was asked for and is being carried out.
  * @RS_STATUS_CANCELLED: it was cancelled; the guest is the source's.
  * @RS_STATUS_IN_DOUBT: ours: complete and stopped at this end; see above.
+ * @RS_STATUS_POSTCOPY_ACTIVE: the guest runs at the destination, and pages still travel.
+ * @RS_STATUS_POSTCOPY_PAUSED: the connection broke in postcopy: both ends keep what they have, and wait
+ *	for rs_migrate_recover().
+ * @RS_STATUS_POSTCOPY_RECOVER: a new connection is there, and the ends agree on what is left.
  */
 enum rs_status {
 	RS_STATUS_NONE,
@@ -52,6 +56,9 @@ enum rs_status {
 	RS_STATUS_CANCELLING,
 	RS_STATUS_CANCELLED,
 	RS_STATUS_IN_DOUBT,
+	RS_STATUS_POSTCOPY_ACTIVE,
+	RS_STATUS_POSTCOPY_PAUSED,
+	RS_STATUS_POSTCOPY_RECOVER,
 };
 
 /** rs_status_name() - QEMU's word for it. Return: for instance "active"; a static string. */
@@ -164,12 +171,17 @@ enum rs_resume {
  * @region_announced: as in struct rs_load_ops. Optional.
  * @region_resized: as in struct rs_load_ops. Optional.
  * @observe: see observe.h. Destination; optional.
- * @event: something happened. Optional. May call rs_migrate_cancel(), rs_stats_get() and
- *	rs_param_set(), nothing that waits for the migration.
+ * @event: something happened. Optional. May call rs_migrate_cancel(), rs_migrate_start_postcopy(),
+ *	rs_stats_get() and rs_param_set(), nothing that waits for the migration.
+ * @open_channel: with the parameter postcopy-preempt: one more two-way stream to the same peer; at the
+ *	source open it, at the destination accept it. *@stream is the library's from then on. Return 0 or
+ *	a negative errno. Not used where the library opens the streams itself. Optional.
  *
  * What returns an errno can say why with rs_migrate_fail().
  *
- * Context: all are called by the thread that migrates, one at a time.
+ * Context: all are called by the thread that migrates, one at a time. In postcopy at the destination @event,
+ *	@observe and @open_channel are called by another thread of the library's, which may be while
+ *	@load_device or @resume runs; @observe still once at a time.
  */
 struct rs_vm_ops {
 	size_t size;
@@ -183,6 +195,7 @@ struct rs_vm_ops {
 	void (*event)(void *opaque, const struct rs_event *event);
 	int (*load_opaque)(void *opaque, const void *data, size_t bytes);
 	void (*observe)(void *opaque, const struct rs_observation *observation);
+	int (*open_channel)(void *opaque, struct rs_stream **stream);
 };
 
 /**

@@ -11,6 +11,7 @@
  *	stream.h	the bytes between two ends
  *	migrate.h	a whole migration in one call
  *	handlers.h	the RAM part alone, for a VMM with its own framing
+ *	postcopy.h	the guest first, the rest of its memory afterwards
  *	observe.h	what stands in a stream, for tools
  */
 #ifndef RAMSYNC_RAMSYNC_H
@@ -24,6 +25,7 @@
 #include <ramsync/migrate.h>
 #include <ramsync/observe.h>
 #include <ramsync/param.h>
+#include <ramsync/postcopy.h>
 #include <ramsync/region.h>
 #include <ramsync/state.h>
 #include <ramsync/stats.h>

@@ -62,9 +62,8 @@ void rs_background_fini(struct rs_state *state)
 		 * it still waits for its peer's: then it ends in doubt. */
 		if (rs_migrate_cancel(state) != 0)
 			wait_a_moment(state->background);
-		pthread_mutex_lock(&state->lock);
-		rs_session_wake_locked(state);
-		pthread_mutex_unlock(&state->lock);
+		/* Postcopy would go on waiting for a connection. */
+		rs_session_give_up(state);
 		rs_migrate_wait(state);
 	}
 	close(state->background->event_fd);

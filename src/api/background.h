@@ -3,8 +3,8 @@
 #ifndef RS_API_BACKGROUND_H
 #define RS_API_BACKGROUND_H
 
-#include "api/opening.h"
 #include "migrate/migration.h"
+#include "migrate/opening.h"
 
 /* 0 or a negative errno. */
 int rs_background_init(struct rs_state *state);

@@ -3,6 +3,7 @@
 #include "api/phase.h"
 #include "base/versioned.h"
 #include "migrate/handover.h"
+#include "migrate/recovery.h"
 #include "transport/address.h"
 
 /* ---- one migration ------------------------------------------------------------------------- */
@@ -82,22 +83,31 @@ static void attach(struct rs_state *state, struct rs_stream *stream)
 }
 
 /* It has begun, and those who want to know have been told. */
-static int run_over(struct rs_state *state, struct rs_stream *stream)
+static int run_over(struct rs_state *state, struct rs_opening *opening)
 {
 	struct rs_migration *migration = state->migration;
+	struct rs_stream *stream = opening->stream;
 
+	migration->opening = opening;
 	attach(state, stream);
 	int result = migration->outgoing ? rs_migration_run_out(migration, stream)
 					 : rs_migration_run_in(migration, stream);
 
 	rs_session_detach(state);
+	migration->opening = NULL;
 	return result;
 }
 
+/* Over a stream of the embedder's; of the opening only a channel is ours. */
 static int run(struct rs_state *state, struct rs_stream *stream)
 {
+	struct rs_opening opening = { .stream = stream };
+
 	rs_migration_tell_begin(state->migration);
-	return end(state, run_over(state, stream));
+	int result = run_over(state, &opening);
+
+	rs_opening_close(&opening, NULL);
+	return end(state, result);
 }
 
 int rs_migrate_out(struct rs_state *state, struct rs_stream *stream, const struct rs_vm_ops *vm,
@@ -146,13 +156,14 @@ static int run_started(struct rs_state *state, struct rs_opening *opening)
 	if (!rs_opening_is_ours(opening))
 		return run(state, opening->stream);
 	rs_migration_tell_begin(state->migration);
+	opening->needs_channel = rs_migration_preempts(state->migration);
 	int result = rs_opening_open(opening, state);
 
 	/* To wait for a peer is no part of the migration's time. */
 	rs_counters_begin(&state->counters);
 	rs_session_heed_regions(state);
 	if (result == 0)
-		result = run_over(state, opening->stream);
+		result = run_over(state, opening);
 	else
 		rs_counters_end(&state->counters, 0);
 	return end(state, close_stream(state, opening, result));
@@ -234,10 +245,23 @@ static int begin_settling(struct rs_state *state, unsigned statuses, int outgoin
 						   "there is no migration to settle here"));
 }
 
+/* A paused postcopy that nobody will recover; the migration's thread does the rest. */
+static bool give_postcopy_up(struct rs_state *state)
+{
+	pthread_mutex_lock(&state->lock);
+	struct rs_migration *migration =
+	    state->phase == RS_PHASE_MIGRATING ? state->migration : NULL;
+
+	pthread_mutex_unlock(&state->lock);
+	return migration != NULL && rs_recovery_end_by_decree(migration);
+}
+
 int rs_migrate_resolve(struct rs_state *state, enum rs_resolution resolution)
 {
 	if (resolution != RS_RESOLVE_RUN && resolution != RS_RESOLVE_DISCARD)
 		return rs_state_refuse(state, -EINVAL, "%d is no resolution", (int)resolution);
+	if (resolution == RS_RESOLVE_DISCARD && give_postcopy_up(state))
+		return 0;
 	int result = begin_settling(state, 1u << RS_STATUS_IN_DOUBT, -1);
 
 	if (result != 0)

@@ -4,6 +4,7 @@
 #include "base/versioned.h"
 #include "load/load.h"
 #include "migrate/migration.h"
+#include "postcopy/blocktime.h"
 #include "save/save.h"
 
 #include <stdlib.h>
@@ -35,9 +36,13 @@ int rs_state_create(const struct rs_state_config *config, struct rs_state **stat
 	int result = rs_state_init(made, mine.target_page_bytes);
 
 	if (result == 0) {
-		result = rs_background_init(made);
-		if (result != 0)
+		result = rs_blocktime_create(&made->blocktime);
+		if (result == 0)
+			result = rs_background_init(made);
+		if (result != 0) {
+			rs_blocktime_destroy(made->blocktime);
 			rs_state_fini(made);
+		}
 	}
 	if (result != 0) {
 		free(made);
@@ -56,6 +61,7 @@ void rs_state_destroy(struct rs_state *state)
 	rs_ram_load_cleanup(state);
 	rs_migration_free(state->migration);
 	rs_regions_destroy(state);
+	rs_blocktime_destroy(state->blocktime);
 	rs_state_fini(state);
 	free(state);
 }
@@ -74,6 +80,9 @@ int rs_error_get(const struct rs_state *state, enum rs_error_source source, stru
 	struct rs_error found =
 	    source == RS_ERROR_OF_CALL ? state->call_error : state->session.error;
 
+	if (source == RS_ERROR_OF_MIGRATION && found.code == 0 && state->migration != NULL &&
+	    state->migration->paused)
+		found = state->migration->why_paused;
 	pthread_mutex_unlock(&locked->lock);
 	if (error != NULL)
 		*error = found;
@@ -114,7 +123,8 @@ int rs_param_set(struct rs_state *state, const char *name, const char *value)
 	pthread_mutex_lock(&state->lock);
 	if (info->live || state->phase == RS_PHASE_IDLE) {
 		result = rs_params_set(&state->params, id, value, &error);
-		if (result == 0 && id == RS_PARAM_MAX_BANDWIDTH)
+		if (result == 0 &&
+		    (id == RS_PARAM_MAX_BANDWIDTH || id == RS_PARAM_MAX_POSTCOPY_BANDWIDTH))
 			rs_ram_save_apply_limit_locked(state);
 	}
 	pthread_mutex_unlock(&state->lock);

@@ -160,27 +160,25 @@ int rs_device_state_save(struct rs_migration *migration, struct rs_stream *strea
 /* Memory grows with what has arrived, not with what is claimed. */
 #define STEP_BYTES (1u << 20)
 
-static int get_body(struct rs_migration *migration, struct rs_stream *stream, const char *name,
-		    uint64_t bytes, uint8_t **body)
+int rs_device_state_get_bytes(struct rs_migration *migration, struct rs_stream *stream,
+			      const char *what, uint64_t bytes, uint8_t **data)
 {
 	struct rs_state *state = migration->state;
 	uint64_t have = 0;
 
-	*body = NULL;
+	*data = NULL;
 	if (bytes > max_bytes(migration))
 		return rs_session_fail(state, -E2BIG,
-				       "device section %s: %llu bytes are more than "
-				       "max-device-state",
-				       name, (unsigned long long)bytes);
+				       "%s: %llu bytes are more than max-device-state", what,
+				       (unsigned long long)bytes);
 	while (have < bytes) {
 		uint64_t step = rs_min_u64(bytes - have, STEP_BYTES);
-		uint8_t *grown = realloc(*body, (size_t)(have + step));
+		uint8_t *grown = realloc(*data, (size_t)(have + step));
 
 		if (grown == NULL)
-			return rs_session_fail(state, -ENOMEM,
-					       "device section %s: no memory for %llu bytes", name,
+			return rs_session_fail(state, -ENOMEM, "%s: no memory for %llu bytes", what,
 					       (unsigned long long)bytes);
-		*body = grown;
+		*data = grown;
 		rs_stream_get_bytes(stream, grown + have, (size_t)step);
 		if (rs_session_check_stream(state, stream) != 0)
 			return rs_session_code(state);
@@ -218,7 +216,10 @@ static int load_with_length(struct rs_migration *migration, struct rs_stream *fr
 
 	if (result != 0)
 		return result;
-	result = get_body(migration, from, section->name, section->bytes, &body);
+	char what[300];
+
+	snprintf(what, sizeof(what), "device section %s", section->name);
+	result = rs_device_state_get_bytes(migration, from, what, section->bytes, &body);
 	if (result == 0 && rs_stream_from_memory(body, (size_t)section->bytes, &stream) != 0)
 		result =
 		    rs_session_fail(state, -ENOMEM, "device section %s: no memory", section->name);

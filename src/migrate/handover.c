@@ -156,7 +156,7 @@ int rs_handover_reconnect_out(struct rs_migration *migration)
 
 	memcpy(payload, migration->features.session, RS_SESSION_BYTES);
 	payload[RS_SESSION_BYTES] = in_doubt ? RS_CLAIM_COMMITTED : RS_CLAIM_ABORTED;
-	rs_handshake_put_header(migration, RS_NATIVE_MACHINE);
+	rs_handshake_put_header(migration, migration->stream, RS_NATIVE_MACHINE);
 	rs_outer_put_command(migration->stream, RS_COMMAND_RESOLVE, payload, sizeof(payload));
 	int result = rs_migration_flush(migration);
 
@@ -176,7 +176,7 @@ static int get_claim(struct rs_migration *migration, enum rs_resolve_claim *clai
 	struct rs_state *state = migration->state;
 	struct rs_message message;
 	char machine[256];
-	int result = rs_handshake_get_header(migration, machine);
+	int result = rs_handshake_get_header(migration, migration->stream, machine);
 
 	if (result != 0)
 		return result;

@@ -8,7 +8,8 @@
 
 /* ---- header -------------------------------------------------------------------------------- */
 
-void rs_handshake_put_header(struct rs_migration *migration, const char *machine)
+void rs_handshake_put_header(struct rs_migration *migration, struct rs_stream *stream,
+			     const char *machine)
 {
 	const struct rs_state *state = migration->state;
 	struct rs_header header = { .page_bits = state->page_shift,
@@ -17,7 +18,7 @@ void rs_handshake_put_header(struct rs_migration *migration, const char *machine
 
 	strcpy(header.machine, machine);
 	header.has_uuid = rs_params_uuid(&state->params, header.uuid);
-	rs_stream_put_bytes(migration->stream, bytes, rs_header_write(bytes, &header));
+	rs_stream_put_bytes(stream, bytes, rs_header_write(bytes, &header));
 }
 
 static int check_pages(struct rs_state *state, const struct rs_header *header)
@@ -73,20 +74,21 @@ static int check_header(struct rs_state *state, const struct rs_header *header)
 	return result != 0 ? result : check_uuid(state, header);
 }
 
-int rs_handshake_get_header(struct rs_migration *migration, char machine[256])
+int rs_handshake_get_header(struct rs_migration *migration, struct rs_stream *stream,
+			    char machine[256])
 {
 	struct rs_error error = { 0 };
 	struct rs_header header;
-	int bytes = rs_header_peek(migration->stream, &header, &error);
+	int bytes = rs_header_peek(stream, &header, &error);
 
 	if (bytes < 0)
 		return rs_session_fail_with(migration->state, &error);
-	rs_migration_observe(
-	    migration, (struct rs_observation){ .type = RS_OBSERVED_HEADER,
-						.offset = rs_stream_bytes_read(migration->stream),
-						.stream_bytes = (uint64_t)bytes,
-						.name = header.machine });
-	rs_stream_skip(migration->stream, (uint64_t)bytes);
+	rs_migration_observe(migration,
+			     (struct rs_observation){ .type = RS_OBSERVED_HEADER,
+						      .offset = rs_stream_bytes_read(stream),
+						      .stream_bytes = (uint64_t)bytes,
+						      .name = header.machine });
+	rs_stream_skip(stream, (uint64_t)bytes);
 	memcpy(machine, header.machine, sizeof(header.machine));
 	return check_header(migration->state, &header);
 }
@@ -95,6 +97,10 @@ int rs_handshake_get_header(struct rs_migration *migration, char machine[256])
 
 #define FEATURES_ALWAYS                                                                            \
 	(RS_FEATURE_BIT(RS_FEATURE_SESSION) | RS_FEATURE_BIT(RS_FEATURE_DEVICE_LENGTHS))
+
+#define FEATURES_OF_USER                                                                           \
+	(RS_FEATURE_BIT(RS_FEATURE_COMPRESS) | RS_FEATURE_BIT(RS_FEATURE_POSTCOPY) |               \
+	 RS_FEATURE_BIT(RS_FEATURE_PREEMPT))
 
 static int refuse_feature(struct rs_migration *migration, const char *who, const char *name)
 {
@@ -121,7 +127,7 @@ static int get_accept(struct rs_migration *migration)
 					   ? accepted.unknown
 					   : rs_feature_name(accepted.present & ~offered.present));
 	unsigned needed = FEATURES_ALWAYS | RS_FEATURE_BIT(RS_FEATURE_HANDOVER) |
-			  (offered.present & RS_FEATURE_BIT(RS_FEATURE_COMPRESS));
+			  (offered.present & FEATURES_OF_USER);
 
 	if ((needed & ~accepted.present) != 0)
 		return refuse_feature(migration, "the destination",
@@ -133,9 +139,30 @@ static int get_accept(struct rs_migration *migration)
 	return 0;
 }
 
-static bool compresses(const struct rs_migration *migration)
+/* Features that the user decides about, at both ends. */
+static const struct {
+	enum rs_feature_id id;
+	enum rs_param_id param;
+	const char *verb; /* what the source does */
+} user_features[] = {
+	{ RS_FEATURE_COMPRESS, RS_PARAM_COMPRESS, "compresses pages" },
+	{ RS_FEATURE_POSTCOPY, RS_PARAM_POSTCOPY_RAM, "may use postcopy" },
+	{ RS_FEATURE_PREEMPT, RS_PARAM_POSTCOPY_PREEMPT, "uses a channel of its own for requests" },
+};
+
+#define USER_FEATURE_COUNT (sizeof(user_features) / sizeof(user_features[0]))
+
+/* Going by the parameters. */
+static unsigned wanted_by_user(const struct rs_migration *migration)
 {
-	return rs_params_number(&migration->state->params, RS_PARAM_COMPRESS) != 0;
+	const struct rs_params *params = &migration->state->params;
+	unsigned wanted = 0;
+
+	for (size_t i = 0; i < USER_FEATURE_COUNT; i++)
+		if (rs_params_number(params, user_features[i].param) != 0)
+			wanted |= RS_FEATURE_BIT(user_features[i].id);
+	return rs_migration_preempts(migration) ? wanted
+						: wanted & ~RS_FEATURE_BIT(RS_FEATURE_PREEMPT);
 }
 
 static int offer(struct rs_migration *migration)
@@ -146,8 +173,7 @@ static int offer(struct rs_migration *migration)
 	features->present = FEATURES_ALWAYS | RS_FEATURE_BIT(RS_FEATURE_RUNS);
 	if (migration->two_way)
 		features->present |= RS_FEATURE_BIT(RS_FEATURE_HANDOVER);
-	if (compresses(migration))
-		features->present |= RS_FEATURE_BIT(RS_FEATURE_COMPRESS);
+	features->present |= wanted_by_user(migration);
 	if (getrandom(features->session, RS_SESSION_BYTES, 0) != RS_SESSION_BYTES)
 		return rs_session_fail(migration->state, -EIO, "no random session id can be had");
 	rs_outer_put_command(migration->stream, RS_COMMAND_OFFER, list,
@@ -166,7 +192,8 @@ int rs_handshake_out(struct rs_migration *migration)
 	migration->native = machine[0] == '\0';
 	migration->two_way =
 	    migration->native && rs_stream_flags(migration->stream) & RS_STREAM_READ;
-	rs_handshake_put_header(migration, migration->native ? RS_NATIVE_MACHINE : machine);
+	rs_handshake_put_header(migration, migration->stream,
+				migration->native ? RS_NATIVE_MACHINE : machine);
 	return migration->native ? offer(migration) : rs_migration_fail_stream(migration);
 }
 
@@ -191,15 +218,20 @@ static void observe_offer(struct rs_migration *migration, uint64_t offset)
 		rs_migration_observe(migration, seen);
 }
 
-/* A feature that the user decides about. */
-static int check_compress(struct rs_migration *migration)
+/* What the source does and the user of this end does not want; it is not accepted then. */
+static int check_user_features(struct rs_migration *migration)
 {
-	if (!rs_migration_has(migration, RS_FEATURE_COMPRESS) || compresses(migration))
-		return 0;
-	migration->features.present &= ~RS_FEATURE_BIT(RS_FEATURE_COMPRESS);
-	return rs_session_fail(
-	    migration->state, -EOPNOTSUPP,
-	    "the source compresses pages, and the parameter compress is off here");
+	unsigned refused =
+	    migration->features.present & FEATURES_OF_USER & ~wanted_by_user(migration);
+
+	migration->features.present &= ~refused;
+	for (size_t i = 0; i < USER_FEATURE_COUNT; i++)
+		if (refused & RS_FEATURE_BIT(user_features[i].id))
+			return rs_session_fail(migration->state, -EOPNOTSUPP,
+					       "the source %s, and the parameter %s is off here",
+					       user_features[i].verb,
+					       rs_param_name(user_features[i].param));
+	return 0;
 }
 
 static int get_offer(struct rs_migration *migration)
@@ -228,14 +260,14 @@ static int get_offer(struct rs_migration *migration)
 	migration->two_way = rs_migration_has(migration, RS_FEATURE_HANDOVER);
 	if (!migration->two_way)
 		return features->unknown[0] == '\0'
-			   ? check_compress(migration)
+			   ? check_user_features(migration)
 			   : refuse_feature(migration, "this end", features->unknown);
 	if (!(rs_stream_flags(migration->stream) & RS_STREAM_WRITE))
 		return rs_session_fail(state, -EINVAL,
 				       "the source waits for answers, and the stream is one-way "
 				       "here");
 	/* The source hears of what is refused here, too. */
-	int refused = check_compress(migration);
+	int refused = check_user_features(migration);
 
 	rs_outer_put_return(migration->stream, RS_RETURN_ACCEPT, list,
 			    rs_features_write(list, features));
@@ -249,7 +281,7 @@ int rs_handshake_in(struct rs_migration *migration)
 	struct rs_state *state = migration->state;
 	const char *wanted = state->params.machine;
 	char machine[256];
-	int result = rs_handshake_get_header(migration, machine);
+	int result = rs_handshake_get_header(migration, migration->stream, machine);
 
 	if (result != 0)
 		return result;

@@ -13,9 +13,11 @@
 int rs_handshake_out(struct rs_migration *migration);
 int rs_handshake_in(struct rs_migration *migration);
 
-/* The parts of it that a reconnect uses, too. */
-void rs_handshake_put_header(struct rs_migration *migration, const char *machine);
-int rs_handshake_get_header(struct rs_migration *migration, char machine[256]);
+/* The parts of it that other connections of the migration use, too. */
+void rs_handshake_put_header(struct rs_migration *migration, struct rs_stream *stream,
+			     const char *machine);
+int rs_handshake_get_header(struct rs_migration *migration, struct rs_stream *stream,
+			    char machine[256]);
 
 static inline bool rs_migration_has(const struct rs_migration *migration, enum rs_feature_id id)
 {

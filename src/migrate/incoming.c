@@ -9,6 +9,8 @@
 #include "migrate/handshake.h"
 #include "migrate/incoming.h"
 #include "migrate/opaque_devices.h"
+#include "migrate/postcopy_in.h"
+#include "migrate/recovery.h"
 #include "transport/stream.h"
 
 #include <string.h>
@@ -23,7 +25,7 @@ int rs_incoming_fail(struct rs_incoming *in, const char *what)
 static void observe_section(struct rs_incoming *in, enum rs_observation_type type,
 			    enum rs_outer_record record, const struct rs_section *section)
 {
-	uint64_t end = rs_stream_bytes_read(in->stream);
+	uint64_t end = in->offset + rs_stream_bytes_read(in->stream);
 
 	rs_migration_observe(
 	    in->migration,
@@ -61,7 +63,10 @@ static int start_ram(struct rs_incoming *in, const struct rs_section *section)
 				       section->instance);
 	in->ram = *section;
 	in->progress = RS_RAM_STARTED;
-	return load_ram(in, RS_OUTER_SECTION_START);
+	int result = load_ram(in, RS_OUTER_SECTION_START);
+
+	/* Regions may have been announced. */
+	return result == 0 && in->postcopy != NULL ? rs_postcopy_in_probe(in) : result;
 }
 
 static int load_device(struct rs_incoming *in, const struct rs_section *section)
@@ -155,7 +160,7 @@ static int next_record(struct rs_incoming *in)
 {
 	const uint8_t *data;
 
-	in->record_at = rs_stream_bytes_read(in->stream);
+	in->record_at = in->offset + rs_stream_bytes_read(in->stream);
 	if (rs_stream_peek(in->stream, &data, 1) == 1)
 		return *data;
 	rs_stream_get_u8(in->stream);
@@ -166,58 +171,86 @@ static int next_record(struct rs_incoming *in)
 static bool is_opaque(const struct rs_incoming *in, int record)
 {
 	return in->migration->vm.load_opaque != NULL && !in->migration->native &&
-	       in->progress != RS_RAM_AWAITED &&
+	       in->part == RS_PART_WHOLE && in->progress != RS_RAM_AWAITED &&
 	       (record == RS_OUTER_SECTION_FULL || record == RS_OUTER_EOF);
 }
 
-static int get_record(struct rs_incoming *in, enum rs_outer_record record)
+static int get_command(struct rs_incoming *in, enum rs_outer_record record)
 {
-	rs_stream_skip(in->stream, 1);
-	switch (record) {
-	case RS_OUTER_SECTION_START:
-	case RS_OUTER_SECTION_FULL:
-		return get_start(in, record);
-	case RS_OUTER_SECTION_PART:
-	case RS_OUTER_SECTION_END:
-		return get_part(in, record);
-	case RS_OUTER_COMMAND:
-		return rs_incoming_command(in);
-	default:
-		return rs_session_fail(in->state, -EINVAL, "0x%02x begins no record of a stream",
-				       (unsigned)record);
-	}
+	(void)record;
+	return rs_incoming_command(in);
 }
 
-static int get_end_mark(struct rs_incoming *in)
+static int get_end(struct rs_incoming *in, enum rs_outer_record record)
 {
-	rs_stream_skip(in->stream, 1);
+	(void)record;
+	in->ended = true;
 	rs_migration_observe(in->migration, (struct rs_observation){ .type = RS_OBSERVED_END,
 								     .offset = in->record_at,
 								     .stream_bytes = 1 });
 	return 0;
 }
 
-/* Read up to the hand-over (native, two-way) or the end mark, or behind opaque device state. */
-static int get_records(struct rs_incoming *in)
+static int refuse_record(struct rs_incoming *in, unsigned record)
+{
+	return rs_session_fail(in->state, -EINVAL, "0x%02x begins no record of a stream%s", record,
+			       in->part == RS_PART_WHOLE ? "" : " at this place");
+}
+
+static int get_record(struct rs_incoming *in, enum rs_outer_record record)
+{
+	static const struct {
+		unsigned parts; /* in which it may stand */
+		int (*get)(struct rs_incoming *in, enum rs_outer_record record);
+	} records[] = {
+		[RS_OUTER_EOF] = { RS_PART_WHOLE | RS_PART_PAGES, get_end },
+		[RS_OUTER_SECTION_START] = { RS_PART_WHOLE, get_start },
+		[RS_OUTER_SECTION_PART] = { RS_PART_WHOLE | RS_PART_PAGES, get_part },
+		[RS_OUTER_SECTION_END] = { RS_PART_WHOLE | RS_PART_PAGES, get_part },
+		[RS_OUTER_SECTION_FULL] = { RS_PART_WHOLE | RS_PART_PACKAGE, get_start },
+		[RS_OUTER_COMMAND] = { ~0u, get_command },
+	};
+
+	if ((size_t)record >= sizeof(records) / sizeof(records[0]) ||
+	    (records[record].parts & in->part) == 0)
+		return refuse_record(in, record);
+	rs_stream_skip(in->stream, 1);
+	return records[record].get(in, record);
+}
+
+uint64_t rs_incoming_wire_bytes(const struct rs_incoming *in)
+{
+	return in->broken_bytes + rs_stream_bytes_read(in->stream) - in->start_bytes;
+}
+
+/* Between two records. */
+static int look_around(struct rs_incoming *in)
+{
+	/* What befalls the connection meanwhile does not concern what is at hand. */
+	if (in->part == RS_PART_PACKAGE)
+		return 0;
+	rs_counter_set(in->state->counters.wire_bytes, rs_incoming_wire_bytes(in));
+	return in->handed_over ? 0 : rs_session_code(in->state);
+}
+
+int rs_incoming_get_records(struct rs_incoming *in)
 {
 	int result = 0;
 
-	while (result == 0 && !in->handed_over && !in->opaque) {
+	while (result == 0 && !in->ended) {
 		int record = next_record(in);
 
 		if (record < 0)
 			return record;
 		in->opaque = is_opaque(in, record);
-		if (in->opaque)
+		if (in->opaque) {
+			in->ended = true;
 			result = rs_opaque_devices_load(in);
-		else if (record == RS_OUTER_EOF)
-			return get_end_mark(in);
-		else
+		} else {
 			result = get_record(in, (enum rs_outer_record)record);
-		rs_counter_set(in->state->counters.wire_bytes,
-			       rs_stream_bytes_read(in->stream) - in->start_bytes);
-		if (result == 0 && !in->handed_over)
-			result = rs_session_code(in->state);
+		}
+		if (result == 0)
+			result = look_around(in);
 	}
 	return result;
 }
@@ -286,9 +319,7 @@ static int load_ops_resized(void *opaque, struct rs_region *region, uint64_t use
 
 static void load_ops_observe(void *opaque, const struct rs_observation *observation)
 {
-	struct rs_migration *migration = opaque;
-
-	migration->vm.observe(migration->opaque, observation);
+	rs_migration_observe(opaque, *observation);
 }
 
 static int setup(struct rs_incoming *in)
@@ -334,35 +365,50 @@ static void observe_failure(struct rs_incoming *in)
 
 static void give_up(struct rs_incoming *in)
 {
-	if (!in->handed_over)
+	/* In postcopy it has been said, or it runs, or nobody is there. */
+	if (!in->handed_over && (in->postcopy == NULL || !in->ended)) {
 		rs_handover_tell_failure(in->migration);
-	rs_incoming_shut(in, false);
+		rs_incoming_shut(in, false);
+	}
 	/* Nothing more is read, not even by a caller that has not noticed yet. */
 	rs_stream_shutdown(in->stream);
 }
 
+static int receive(struct rs_incoming *in)
+{
+	int result = setup(in);
+
+	if (result != 0)
+		return result;
+	rs_migration_set_status(in->migration, RS_STATUS_ACTIVE);
+	result = rs_incoming_get_records(in);
+	return result != 0 || in->handed_over ? result : run_without_asking(in);
+}
+
 int rs_migration_run_in(struct rs_migration *migration, struct rs_stream *stream)
 {
+	struct rs_answers answers;
 	struct rs_incoming in = { .migration = migration,
 				  .state = migration->state,
 				  .stream = stream,
+				  .answers = &answers,
+				  .part = RS_PART_WHOLE,
 				  .start_bytes = rs_stream_bytes_read(stream),
 				  .record_at = rs_stream_bytes_read(stream) };
 
 	migration->stream = stream;
-	int result = setup(&in);
+	if (rs_answers_init(&answers, stream) != 0)
+		return rs_session_fail(in.state, -ENOMEM, "no memory to answer the source");
+	int result = receive(&in);
 
-	if (result == 0) {
-		rs_migration_set_status(migration, RS_STATUS_ACTIVE);
-		result = get_records(&in);
-	}
-	if (result == 0 && !in.handed_over)
-		result = run_without_asking(&in);
 	if (result != 0 && result != RS_ERROR_IN_DOUBT)
 		observe_failure(&in);
 	rs_ram_load_cleanup(in.state);
-	rs_counters_end(&in.state->counters, rs_stream_bytes_read(stream) - in.start_bytes);
+	rs_postcopy_in_destroy(in.postcopy);
+	rs_counters_end(&in.state->counters, rs_incoming_wire_bytes(&in));
 	if (result != 0 && result != RS_ERROR_IN_DOUBT)
 		give_up(&in);
+	rs_answers_fini(&answers);
+	rs_recovery_close(migration);
 	return result;
 }

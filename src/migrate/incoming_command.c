@@ -1,66 +1,24 @@
 /* SPDX-License-Identifier: MIT */
 /* Commands of the source's, and what is said on the return path of a QEMU. */
-#include "base/bytes.h"
 #include "migrate/handover.h"
 #include "migrate/incoming.h"
-
-static const char *name_of(unsigned command)
-{
-	static const struct {
-		unsigned command;
-		const char *name;
-	} names[] = {
-		{ RS_COMMAND_OPEN_RETURN_PATH, "OPEN_RETURN_PATH" },
-		{ RS_COMMAND_PING, "PING" },
-		{ RS_COMMAND_POSTCOPY_ADVISE, "POSTCOPY_ADVISE" },
-		{ RS_COMMAND_POSTCOPY_LISTEN, "POSTCOPY_LISTEN" },
-		{ RS_COMMAND_POSTCOPY_RUN, "POSTCOPY_RUN" },
-		{ RS_COMMAND_POSTCOPY_RAM_DISCARD, "POSTCOPY_RAM_DISCARD" },
-		{ RS_COMMAND_PACKAGED, "PACKAGED" },
-		{ RS_COMMAND_ENABLE_COLO, "ENABLE_COLO" },
-		{ RS_COMMAND_POSTCOPY_RESUME, "POSTCOPY_RESUME" },
-		{ RS_COMMAND_RECV_BITMAP, "RECV_BITMAP" },
-		{ RS_COMMAND_SWITCHOVER_START, "SWITCHOVER_START" },
-		{ RS_COMMAND_OFFER, "OFFER" },
-		{ RS_COMMAND_CHECK, "CHECK" },
-		{ RS_COMMAND_COMMIT, "COMMIT" },
-		{ RS_COMMAND_RESOLVE, "RESOLVE" },
-	};
-
-	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-		if (names[i].command == command)
-			return names[i].name;
-	return "";
-}
+#include "migrate/postcopy_in.h"
 
 /* ---- the return path ----------------------------------------------------------------------- */
 
-static void put_return(struct rs_incoming *in, enum rs_return_message message, const void *payload,
-		       size_t bytes)
-{
-	rs_outer_put_return(in->stream, message, payload, bytes);
-	rs_stream_flush(in->stream);
-}
-
 void rs_incoming_shut(struct rs_incoming *in, bool good)
 {
-	uint8_t payload[4];
-
-	if (!in->return_path)
-		return;
-	rs_put_be32(payload, good ? 0 : 1);
-	put_return(in, RS_RETURN_SHUT, payload, sizeof(payload));
+	if (in->return_path)
+		rs_answers_put_number(in->answers, RS_RETURN_SHUT, good ? 0 : 1);
 }
 
 static int answer_ping(struct rs_incoming *in, const struct rs_message *message)
 {
-	if (message->bytes != 4)
-		return rs_incoming_fail(in, "PING without its 4 bytes");
 	if (in->recording)
 		return 0;
 	if (!in->return_path && !(in->migration->native && in->migration->two_way))
 		return rs_incoming_fail(in, "PING without a return path");
-	put_return(in, RS_RETURN_PONG, message->payload, 4);
+	rs_answers_put(in->answers, RS_RETURN_PONG, message->payload, 4);
 	return rs_migration_fail_stream(in->migration);
 }
 
@@ -76,8 +34,7 @@ static int read_recording(struct rs_incoming *in)
 
 static int open_return_path(struct rs_incoming *in, const struct rs_message *message)
 {
-	if (message->bytes != 0)
-		return rs_incoming_fail(in, "OPEN_RETURN_PATH with a payload");
+	(void)message;
 	if (!(rs_stream_flags(in->stream) & RS_STREAM_WRITE))
 		return read_recording(in);
 	if (in->return_path)
@@ -85,7 +42,7 @@ static int open_return_path(struct rs_incoming *in, const struct rs_message *mes
 	in->return_path = true;
 	/* No device here delays the switchover, so nothing has to be waited for. */
 	if (rs_params_number(&in->state->params, RS_PARAM_SWITCHOVER_ACK) != 0)
-		put_return(in, RS_RETURN_SWITCHOVER_ACK, NULL, 0);
+		rs_answers_put(in->answers, RS_RETURN_SWITCHOVER_ACK, NULL, 0);
 	return rs_migration_fail_stream(in->migration);
 }
 
@@ -93,55 +50,101 @@ static int open_return_path(struct rs_incoming *in, const struct rs_message *mes
 
 static int hand_over(struct rs_incoming *in, const struct rs_message *message)
 {
+	if (in->part == RS_PART_PACKAGE)
+		return rs_postcopy_in_check(in, message);
 	int result = rs_incoming_check_complete(in);
 
-	if (message->bytes != 0)
-		return rs_incoming_fail(in, "CHECK with a payload");
 	if (result != 0)
 		return result;
 	rs_session_ignore_regions(in->state);
 	if (!rs_migration_commit(in->migration))
 		return rs_session_code(in->state);
 	in->handed_over = true;
+	in->ended = true;
 	return rs_handover_in(in->migration);
 }
 
 /* ---- all of them --------------------------------------------------------------------------- */
 
-static int refuse(struct rs_incoming *in, unsigned command)
+static int begin_switchover(struct rs_incoming *in, const struct rs_message *message)
 {
-	const char *name = name_of(command);
+	/* For devices that want to know; there are none here. */
+	(void)in;
+	(void)message;
+	return 0;
+}
 
-	if (name[0] != '\0')
+enum {
+	ANY_LENGTH = -1,
+	IN_QEMU = 1,
+	IN_NATIVE = 2,
+	IN_BOTH = 3,
+};
+
+static const struct command {
+	const char *name;
+	uint16_t number;
+	int bytes; /* of its payload */
+	unsigned forms;
+	unsigned parts; /* enum rs_incoming_part, ORed: where it may stand */
+	int (*obey)(struct rs_incoming *in, const struct rs_message *message);
+} commands[] = {
+	{ "OPEN_RETURN_PATH", RS_COMMAND_OPEN_RETURN_PATH, 0, IN_QEMU, RS_PART_WHOLE,
+	  open_return_path },
+	{ "PING", RS_COMMAND_PING, 4, IN_BOTH, RS_PART_WHOLE | RS_PART_PACKAGE | RS_PART_PAGES,
+	  answer_ping },
+	{ "POSTCOPY_ADVISE", RS_COMMAND_POSTCOPY_ADVISE, ANY_LENGTH, IN_BOTH, RS_PART_WHOLE,
+	  rs_postcopy_in_advise },
+	{ "POSTCOPY_LISTEN", RS_COMMAND_POSTCOPY_LISTEN, 0, IN_BOTH, RS_PART_PACKAGE,
+	  rs_postcopy_in_listen },
+	{ "POSTCOPY_RUN", RS_COMMAND_POSTCOPY_RUN, 0, IN_QEMU, RS_PART_PACKAGE,
+	  rs_postcopy_in_run },
+	{ "POSTCOPY_RAM_DISCARD", RS_COMMAND_POSTCOPY_RAM_DISCARD, ANY_LENGTH, IN_BOTH,
+	  RS_PART_WHOLE, rs_postcopy_in_discard },
+	{ "PACKAGED", RS_COMMAND_PACKAGED, 4, IN_BOTH, RS_PART_WHOLE, rs_postcopy_in_package },
+	{ "ENABLE_COLO", RS_COMMAND_ENABLE_COLO, 0, 0, 0, NULL },
+	{ "POSTCOPY_RESUME", RS_COMMAND_POSTCOPY_RESUME, 0, IN_BOTH, RS_PART_RECOVERY,
+	  rs_postcopy_in_resume },
+	{ "RECV_BITMAP", RS_COMMAND_RECV_BITMAP, ANY_LENGTH, IN_BOTH, RS_PART_RECOVERY,
+	  rs_postcopy_in_send_bitmap },
+	{ "SWITCHOVER_START", RS_COMMAND_SWITCHOVER_START, 0, IN_QEMU, RS_PART_WHOLE,
+	  begin_switchover },
+	{ "OFFER", RS_COMMAND_OFFER, ANY_LENGTH, 0, 0, NULL },
+	{ "CHECK", RS_COMMAND_CHECK, 0, IN_NATIVE, RS_PART_WHOLE | RS_PART_PACKAGE, hand_over },
+	{ "COMMIT", RS_COMMAND_COMMIT, 0, IN_NATIVE, RS_PART_PAGES, rs_postcopy_in_commit },
+	{ "RESOLVE", RS_COMMAND_RESOLVE, ANY_LENGTH, 0, 0, NULL },
+	{ "RECOVER", RS_COMMAND_RECOVER, ANY_LENGTH, 0, 0, NULL },
+	{ "CHANNEL", RS_COMMAND_CHANNEL, ANY_LENGTH, 0, 0, NULL },
+};
+
+static const struct command *find_command(unsigned number)
+{
+	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
+		if (commands[i].number == number)
+			return &commands[i];
+	return NULL;
+}
+
+static int check(struct rs_incoming *in, const struct command *command, unsigned number,
+		 unsigned bytes)
+{
+	bool native = in->migration->native;
+
+	if (command == NULL)
+		return rs_session_fail(in->state, -EOPNOTSUPP, "command %u (0x%x) is unknown",
+				       number, number);
+	if ((command->forms & (native ? IN_NATIVE : IN_QEMU)) == 0 ||
+	    (command->number == RS_COMMAND_CHECK && !in->migration->two_way))
 		return rs_session_fail(in->state, -EOPNOTSUPP,
-				       "command %u (%s) is not supported here", command, name);
-	return rs_session_fail(in->state, -EOPNOTSUPP, "command %u (0x%x) is unknown", command,
-			       command);
-}
-
-static int obey_qemu(struct rs_incoming *in, const struct rs_message *message)
-{
-	switch (message->type) {
-	case RS_COMMAND_OPEN_RETURN_PATH:
-		return open_return_path(in, message);
-	case RS_COMMAND_PING:
-		return answer_ping(in, message);
-	case RS_COMMAND_SWITCHOVER_START:
-		return message->bytes == 0
-			   ? 0
-			   : rs_incoming_fail(in, "SWITCHOVER_START with a payload");
-	default:
-		return refuse(in, message->type);
-	}
-}
-
-static int obey_native(struct rs_incoming *in, const struct rs_message *message)
-{
-	if (in->migration->two_way && message->type == RS_COMMAND_CHECK)
-		return hand_over(in, message);
-	if (message->type == RS_COMMAND_PING)
-		return answer_ping(in, message);
-	return refuse(in, message->type);
+				       "command %u (%s) is not supported here", number,
+				       command->name);
+	if ((command->parts & in->part) == 0)
+		return rs_session_fail(in->state, -EPROTO, "%s is out of place here",
+				       command->name);
+	if (command->bytes != ANY_LENGTH && (unsigned)command->bytes != bytes)
+		return rs_session_fail(in->state, -EINVAL, "%s with %u bytes instead of %d",
+				       command->name, bytes, command->bytes);
+	return 0;
 }
 
 int rs_incoming_command(struct rs_incoming *in)
@@ -151,11 +154,14 @@ int rs_incoming_command(struct rs_incoming *in)
 
 	if (result != 0)
 		return result;
-	rs_migration_observe(in->migration,
-			     (struct rs_observation){ .type = RS_OBSERVED_COMMAND,
-						      .offset = in->record_at,
-						      .stream_bytes = 5u + message.bytes,
-						      .number = message.type,
-						      .name = name_of(message.type) });
-	return in->migration->native ? obey_native(in, &message) : obey_qemu(in, &message);
+	const struct command *command = find_command(message.type);
+
+	rs_migration_observe(
+	    in->migration, (struct rs_observation){ .type = RS_OBSERVED_COMMAND,
+						    .offset = in->record_at,
+						    .stream_bytes = 5u + message.bytes,
+						    .number = message.type,
+						    .name = command != NULL ? command->name : "" });
+	result = check(in, command, message.type, message.bytes);
+	return result != 0 ? result : command->obey(in, &message);
 }

@@ -14,14 +14,23 @@ static const struct {
 	[RS_STATUS_NONE] = { "none", TO(SETUP) },
 	[RS_STATUS_SETUP] = { "setup", TO(ACTIVE) | TO(CANCELLING) | TO(FAILED) },
 	[RS_STATUS_ACTIVE] = { "active", TO(DEVICE) | TO(COMPLETED) | TO(CANCELLING) | TO(FAILED) |
-					     TO(IN_DOUBT) },
-	[RS_STATUS_DEVICE] = { "device",
-			       TO(COMPLETED) | TO(CANCELLING) | TO(FAILED) | TO(IN_DOUBT) },
+					     TO(IN_DOUBT) | TO(POSTCOPY_ACTIVE) |
+					     TO(POSTCOPY_PAUSED) },
+	[RS_STATUS_DEVICE] = { "device", TO(COMPLETED) | TO(CANCELLING) | TO(FAILED) |
+					     TO(IN_DOUBT) | TO(POSTCOPY_ACTIVE) |
+					     TO(POSTCOPY_PAUSED) },
 	[RS_STATUS_COMPLETED] = { "completed", TO(SETUP) },
 	[RS_STATUS_FAILED] = { "failed", TO(SETUP) },
 	[RS_STATUS_CANCELLING] = { "cancelling", TO(CANCELLED) },
 	[RS_STATUS_CANCELLED] = { "cancelled", TO(SETUP) },
 	[RS_STATUS_IN_DOUBT] = { "in-doubt", TO(COMPLETED) | TO(FAILED) },
+	[RS_STATUS_POSTCOPY_ACTIVE] = { "postcopy-active",
+					TO(COMPLETED) | TO(FAILED) | TO(POSTCOPY_PAUSED) },
+	[RS_STATUS_POSTCOPY_PAUSED] = { "postcopy-paused",
+					TO(COMPLETED) | TO(FAILED) | TO(POSTCOPY_RECOVER) },
+	[RS_STATUS_POSTCOPY_RECOVER] = { "postcopy-recover", TO(COMPLETED) | TO(FAILED) |
+								 TO(POSTCOPY_ACTIVE) |
+								 TO(POSTCOPY_PAUSED) },
 };
 
 const char *rs_status_name(enum rs_status status)
@@ -41,6 +50,10 @@ struct rs_migration *rs_migration_new(struct rs_state *state, const struct rs_vm
 	migration->vm = *vm;
 	migration->opaque = opaque;
 	migration->outgoing = outgoing;
+	if (pthread_mutex_init(&migration->observing, NULL) != 0) {
+		free(migration);
+		return NULL;
+	}
 
 	pthread_mutex_lock(&state->lock);
 	struct rs_migration *last = state->migration;
@@ -53,6 +66,9 @@ struct rs_migration *rs_migration_new(struct rs_state *state, const struct rs_vm
 
 void rs_migration_free(struct rs_migration *migration)
 {
+	if (migration == NULL)
+		return;
+	pthread_mutex_destroy(&migration->observing);
 	free(migration);
 }
 
@@ -80,21 +96,32 @@ void rs_migration_tell_begin(struct rs_migration *migration)
 	tell(migration, RS_EVENT_STATUS, "");
 }
 
-void rs_migration_set_status(struct rs_migration *migration, enum rs_status status)
+static bool is_next(const struct rs_state *state, enum rs_status status)
+{
+	return (statuses[rs_migrate_status(state)].next >> status & 1) != 0;
+}
+
+void rs_migration_set_status_why(struct rs_migration *migration, enum rs_status status,
+				 const char *why)
 {
 	struct rs_state *state = migration->state;
 
 	/* One thread at a time goes from one status to the next; the others only look. */
-	if (!(statuses[rs_migrate_status(state)].next >> status & 1))
+	if (!is_next(state, status))
 		return;
 	atomic_store_explicit(&state->status, (int)status, memory_order_release);
+	tell(migration, RS_EVENT_STATUS, why);
+}
 
+void rs_migration_set_status(struct rs_migration *migration, enum rs_status status)
+{
+	struct rs_state *state = migration->state;
 	struct rs_error error = { 0 };
 
 	if (status == RS_STATUS_FAILED || status == RS_STATUS_CANCELLED ||
 	    status == RS_STATUS_IN_DOUBT)
 		rs_error_get(state, RS_ERROR_OF_MIGRATION, &error);
-	tell(migration, RS_EVENT_STATUS, error.text);
+	rs_migration_set_status_why(migration, status, error.text);
 }
 
 enum rs_status rs_migrate_status(const struct rs_state *state)
@@ -108,7 +135,8 @@ void rs_migration_set_ended(struct rs_migration *migration, int result)
 		rs_migration_set_status(migration, RS_STATUS_COMPLETED);
 	} else if (result == RS_ERROR_IN_DOUBT) {
 		rs_migration_set_status(migration, RS_STATUS_IN_DOUBT);
-	} else if (rs_session_code(migration->state) == -ECANCELED) {
+	} else if (rs_session_code(migration->state) == -ECANCELED &&
+		   is_next(migration->state, RS_STATUS_CANCELLING)) {
 		rs_migration_set_status(migration, RS_STATUS_CANCELLING);
 		rs_migration_set_status(migration, RS_STATUS_CANCELLED);
 	} else {
@@ -128,7 +156,10 @@ void rs_migration_observe(struct rs_migration *migration, struct rs_observation 
 	observation.size = sizeof(observation);
 	if (observation.name == NULL)
 		observation.name = "";
+	/* In postcopy two threads read at once. */
+	pthread_mutex_lock(&migration->observing);
 	migration->vm.observe(migration->opaque, &observation);
+	pthread_mutex_unlock(&migration->observing);
 }
 
 void rs_migration_tell_passes(struct rs_migration *migration)
@@ -152,6 +183,17 @@ bool rs_migration_commit(struct rs_migration *migration)
 	return migration->committed;
 }
 
+bool rs_migration_commit_unless_final(struct rs_migration *migration)
+{
+	struct rs_state *state = migration->state;
+
+	pthread_mutex_lock(&state->lock);
+	if (!state->session.final)
+		migration->committed = true;
+	pthread_mutex_unlock(&state->lock);
+	return migration->committed;
+}
+
 int rs_migrate_cancel(struct rs_state *state)
 {
 	int result = -ESRCH;
@@ -165,7 +207,7 @@ int rs_migrate_cancel(struct rs_state *state)
 	} else if (status == RS_STATUS_CANCELLING || statuses[status].next & TO(CANCELLING)) {
 		/* The migration thread wakes, and does and tells the rest. A failure that came
 		 * first stays what it is. */
-		rs_session_fail_locked(state, -ECANCELED, "the migration was cancelled");
+		rs_session_end_locked(state, -ECANCELED, "the migration was cancelled");
 		rs_session_wake_locked(state);
 		result = 0;
 	}

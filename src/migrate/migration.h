@@ -6,7 +6,7 @@
 #ifndef RS_MIGRATE_MIGRATION_H
 #define RS_MIGRATE_MIGRATION_H
 
-#include "ram/state.h"
+#include "migrate/opening.h"
 #include "wire/feature.h"
 
 #include <ramsync/migrate.h>
@@ -20,6 +20,7 @@ struct rs_migration {
 
 	/* the migration thread */
 	struct rs_stream *stream;
+	struct rs_opening *opening; /* of that stream; or NULL: it was just given */
 	bool native;
 	bool two_way;
 	struct rs_features features; /* agreed on; the session id stays after the end */
@@ -27,8 +28,20 @@ struct rs_migration {
 	bool vm_stopped; /* by us, not resumed since */
 	uint64_t passes; /* dirty syncs that were told */
 
+	/* any thread */
+	_Atomic bool postcopy_wanted;
+	pthread_mutex_t observing; /* held while the VMM observes */
+
 	/* guarded by the state's lock */
-	bool committed; /* too late for cancel */
+	bool committed;             /* too late for cancel */
+	bool paused;                /* postcopy waits for a connection, and for nothing else */
+	bool given_up;              /* or for this: it was ended by decree */
+	bool offered;               /* the next is valid, and to be taken */
+	struct rs_opening offer;    /* what rs_migrate_recover() brought */
+	struct rs_error why_paused; /* of the last break, until the next one */
+
+	/* whoever owns the connection */
+	struct rs_opening recovered; /* over what it goes on after a break */
 };
 
 /* QEMU's form, and the parameter lax is on. */
@@ -47,8 +60,22 @@ void rs_migration_free(struct rs_migration *migration);
 void rs_migration_begin(struct rs_migration *migration);
 void rs_migration_tell_begin(struct rs_migration *migration);
 
+/* Whether postcopy may be needed, and over two connections, going by the parameters. */
+static inline bool rs_migration_may_postcopy(const struct rs_migration *migration)
+{
+	return rs_params_number(&migration->state->params, RS_PARAM_POSTCOPY_RAM) != 0;
+}
+
+static inline bool rs_migration_preempts(const struct rs_migration *migration)
+{
+	return rs_migration_may_postcopy(migration) &&
+	       rs_params_number(&migration->state->params, RS_PARAM_POSTCOPY_PREEMPT) != 0;
+}
+
 /* Go to another status, if the table has that step (else nothing happens), and tell the VMM. */
 void rs_migration_set_status(struct rs_migration *migration, enum rs_status status);
+void rs_migration_set_status_why(struct rs_migration *migration, enum rs_status status,
+				 const char *why);
 
 /* The last status: completed, in doubt, cancelled or failed, going by the result of the whole. */
 void rs_migration_set_ended(struct rs_migration *migration, int result);
@@ -63,6 +90,9 @@ void rs_migration_tell_passes(struct rs_migration *migration);
 
 /* From now on cancel is refused. False if one came before, or the session failed otherwise. */
 bool rs_migration_commit(struct rs_migration *migration);
+
+/* The same in postcopy, where a connection that just broke is no failure. */
+bool rs_migration_commit_unless_final(struct rs_migration *migration);
 
 /* As the session's failures: the first wins. */
 int rs_migration_fail_stream(struct rs_migration *migration);

@@ -6,6 +6,9 @@
 #include "migrate/device_state.h"
 #include "migrate/handover.h"
 #include "migrate/handshake.h"
+#include "migrate/postcopy_out.h"
+#include "migrate/recovery.h"
+#include "migrate/return_path.h"
 #include "save/save.h"
 #include "transport/stream.h"
 
@@ -15,37 +18,24 @@
 /* Bandwidth below which a window says nothing about the downtime to expect. */
 #define QUIET_WINDOW_BYTES 10000u
 
-struct outgoing {
-	struct rs_migration *migration;
-	struct rs_state *state;
-	struct rs_stream *stream;
-	struct rs_section ram;
-	struct rs_window window;
-	uint64_t start_bytes; /* that others had put into the stream */
-	uint64_t left_at_sync;
-	uint64_t patience_ends_ns; /* 0: the rest did not fit the downtime limit yet */
-};
-
-static uint64_t downtime_limit_ms(const struct outgoing *out)
+static uint64_t downtime_limit_ms(const struct rs_outgoing *out)
 {
 	return rs_params_number(&out->state->params, RS_PARAM_DOWNTIME_LIMIT);
 }
 
-static void count_wire(struct outgoing *out)
+uint64_t rs_outgoing_wire_bytes(const struct rs_outgoing *out)
 {
-	rs_counter_set(out->state->counters.wire_bytes,
-		       rs_stream_bytes_written(out->stream) - out->start_bytes);
+	return out->broken_bytes + rs_stream_bytes_written(out->stream) - out->start_bytes;
 }
 
-/* One body of RAM with its frame. What the handler returned. */
-static int put_body(struct outgoing *out, enum rs_outer_record record,
-		    int (*handler)(struct rs_state *state, struct rs_stream *stream))
+int rs_outgoing_put_body(struct rs_outgoing *out, enum rs_outer_record record,
+			 int (*handler)(struct rs_state *state, struct rs_stream *stream))
 {
 	rs_outer_put_section(out->stream, record, &out->ram);
 	int result = handler(out->state, out->stream);
 
 	rs_outer_put_footer(out->stream, out->ram.id);
-	count_wire(out);
+	rs_counter_set(out->state->counters.wire_bytes, rs_outgoing_wire_bytes(out));
 	return result;
 }
 
@@ -55,12 +45,14 @@ static int setup_handler(struct rs_state *state, struct rs_stream *stream)
 				 rs_migration_has(state->migration, RS_FEATURE_RUNS));
 }
 
-static int setup(struct outgoing *out)
+static int setup(struct rs_outgoing *out)
 {
 	int result = rs_handshake_out(out->migration);
 
 	if (result == 0)
-		result = put_body(out, RS_OUTER_SECTION_START, setup_handler);
+		result = rs_postcopy_out_advise(out);
+	if (result == 0)
+		result = rs_outgoing_put_body(out, RS_OUTER_SECTION_START, setup_handler);
 	rs_counter_set(out->state->counters.setup_end_ns, rs_clock_ns());
 	rs_counter_set(out->state->counters.expected_downtime_ms, downtime_limit_ms(out));
 	rs_window_start(&out->window, rs_clock_ns(), rs_stream_bytes_written(out->stream), 0);
@@ -69,7 +61,7 @@ static int setup(struct outgoing *out)
 
 /* ---- while the guest runs ------------------------------------------------------------------ */
 
-static void look_at_window(struct outgoing *out)
+void rs_outgoing_look_at_window(struct rs_outgoing *out)
 {
 	struct rs_counters *counters = &out->state->counters;
 
@@ -93,7 +85,7 @@ static void look_at_window(struct outgoing *out)
  * They can as well go while the guest runs, in about the time that the limit stands for. So the
  * pass is given twice that time, but no more: raising the limit still forces the switchover.
  */
-static bool first_pass_goes_on(struct outgoing *out, uint64_t left)
+static bool first_pass_goes_on(struct rs_outgoing *out, uint64_t left)
 {
 	uint64_t now = rs_clock_ns();
 
@@ -106,7 +98,7 @@ static bool first_pass_goes_on(struct outgoing *out, uint64_t left)
 }
 
 /* 1: what is left fits the downtime limit, going by a sync made just now. 0: it does not. */
-static int converged(struct outgoing *out)
+static int converged(struct rs_outgoing *out)
 {
 	uint64_t left, threshold = rs_window_threshold(&out->window, downtime_limit_ms(out));
 	int result = rs_ram_save_pending(out->state, RS_PENDING_ESTIMATE, &left);
@@ -119,14 +111,15 @@ static int converged(struct outgoing *out)
 	return result != 0 ? result : left <= threshold;
 }
 
-static int iterate(struct outgoing *out)
+/* Until what is left fits the downtime limit, or the guest is to be moved at once. */
+static int iterate(struct rs_outgoing *out)
 {
-	for (;;) {
+	while (!rs_postcopy_out_is_wanted(out)) {
 		int result = converged(out);
 
 		if (result != 0)
 			return result < 0 ? result : 0;
-		result = put_body(out, RS_OUTER_SECTION_PART, rs_ram_save_iterate);
+		result = rs_outgoing_put_body(out, RS_OUTER_SECTION_PART, rs_ram_save_iterate);
 		if (result < 0)
 			return result;
 		if (result == 0)
@@ -136,8 +129,9 @@ static int iterate(struct outgoing *out)
 			result = rs_session_code(out->state);
 		if (result != 0)
 			return result;
-		look_at_window(out);
+		rs_outgoing_look_at_window(out);
 	}
+	return 0;
 }
 
 /*
@@ -145,7 +139,7 @@ static int iterate(struct outgoing *out)
  * ends with the buffers full. So the destination first says that it has loaded all that was sent.
  * What gets dirty meanwhile is less, or the guest would not have been found to converge.
  */
-static int let_arrive(struct outgoing *out)
+int rs_outgoing_let_arrive(struct rs_outgoing *out)
 {
 	const uint8_t number[4] = { 0 };
 	struct rs_message message;
@@ -160,7 +154,7 @@ static int let_arrive(struct outgoing *out)
 
 /* ---- after it is stopped ------------------------------------------------------------------- */
 
-static int stop_vm(struct outgoing *out)
+int rs_outgoing_stop_vm(struct rs_outgoing *out)
 {
 	struct rs_migration *migration = out->migration;
 
@@ -177,7 +171,7 @@ static int stop_vm(struct outgoing *out)
 }
 
 /* For whoever looks at the stream; a reader has what it needs without it. */
-static void put_description(struct outgoing *out, const char *description)
+static void put_description(struct rs_outgoing *out, const char *description)
 {
 	if (description == NULL)
 		return;
@@ -193,7 +187,7 @@ static void put_description(struct outgoing *out, const char *description)
  * Without anybody to answer, the end mark is the hand-over: once the stream has taken it the
  * guest is the reader's, whatever becomes of the bytes behind it.
  */
-static int finish_one_way(struct outgoing *out, const char *description)
+static int finish_one_way(struct rs_outgoing *out, const char *description)
 {
 	int result = rs_migration_flush(out->migration);
 
@@ -203,24 +197,26 @@ static int finish_one_way(struct outgoing *out, const char *description)
 		return rs_session_code(out->state);
 	rs_stream_put_u8(out->stream, RS_OUTER_EOF);
 	result = rs_migration_flush(out->migration);
-	if (result == 0)
-		put_description(out, description);
-	return result;
+	if (result != 0)
+		return result;
+	put_description(out, description);
+	/* A QEMU whom postcopy was promised says whether it runs the guest. */
+	return out->return_path != NULL ? rs_postcopy_out_hear_shut(out) : 0;
 }
 
 /* The pages that are left; the sync before them is counted by itself. */
-static int send_last_ram(struct outgoing *out)
+static int send_last_ram(struct rs_outgoing *out)
 {
 	struct rs_counters *counters = &out->state->counters;
 	uint64_t since = rs_clock_ns();
-	int result = put_body(out, RS_OUTER_SECTION_END, rs_ram_save_complete);
+	int result = rs_outgoing_put_body(out, RS_OUTER_SECTION_END, rs_ram_save_complete);
 
 	rs_counter_set(counters->last_ram_ns,
 		       rs_clock_ns() - since - rs_counter_get(counters->final_sync_ns));
 	return result;
 }
 
-static int hand_over(struct outgoing *out, const char *description)
+static int hand_over(struct rs_outgoing *out, const char *description)
 {
 	struct rs_counters *counters = &out->state->counters;
 	uint64_t since = rs_clock_ns();
@@ -233,10 +229,10 @@ static int hand_over(struct outgoing *out, const char *description)
 	return result;
 }
 
-static int complete(struct outgoing *out)
+static int complete(struct rs_outgoing *out)
 {
 	char *description = NULL;
-	int result = stop_vm(out);
+	int result = rs_outgoing_stop_vm(out);
 
 	if (result == 0)
 		result = send_last_ram(out);
@@ -258,7 +254,7 @@ static int complete(struct outgoing *out)
 /* ---- the end ------------------------------------------------------------------------------- */
 
 /* A destination that gave up has said why; that is worth more than the broken pipe it left. */
-static int hear_last_words(struct outgoing *out, int result)
+static int hear_last_words(struct rs_outgoing *out, int result)
 {
 	uint8_t message[4 + RS_RETURN_MAX_BYTES];
 
@@ -287,10 +283,36 @@ static void take_back(struct rs_migration *migration)
 		rs_counter_set(counters->downtime_end_ns, rs_clock_ns());
 }
 
+static int complete_precopy(struct rs_outgoing *out)
+{
+	int result = rs_outgoing_let_arrive(out);
+
+	return result != 0 ? result : complete(out);
+}
+
+/* What became of it is known. Returns it. */
+static int end(struct rs_outgoing *out, int result)
+{
+	struct rs_migration *migration = out->migration;
+	bool is_theirs = result == RS_ERROR_IN_DOUBT || out->went_by_postcopy;
+
+	if (!out->went_by_postcopy)
+		result = hear_last_words(out, result);
+	if (result < 0 && !is_theirs)
+		take_back(migration);
+	rs_ram_save_cleanup(out->state);
+	rs_counters_end(&out->state->counters, rs_outgoing_wire_bytes(out));
+	if (out->return_path != NULL)
+		rs_return_path_fini(out->return_path);
+	free(out->return_path);
+	rs_recovery_close(migration);
+	return result > 0 ? 0 : result;
+}
+
 int rs_migration_run_out(struct rs_migration *migration, struct rs_stream *stream)
 {
 	struct rs_state *state = migration->state;
-	struct outgoing out = {
+	struct rs_outgoing out = {
 		.migration = migration,
 		.state = state,
 		.stream = stream,
@@ -308,13 +330,7 @@ int rs_migration_run_out(struct rs_migration *migration, struct rs_stream *strea
 		result = iterate(&out);
 	}
 	if (result == 0)
-		result = let_arrive(&out);
-	if (result == 0)
-		result = complete(&out);
-	result = hear_last_words(&out, result);
-	if (result != 0 && result != RS_ERROR_IN_DOUBT)
-		take_back(migration);
-	rs_ram_save_cleanup(state);
-	rs_counters_end(&state->counters, rs_stream_bytes_written(stream) - out.start_bytes);
-	return result;
+		result = rs_postcopy_out_is_wanted(&out) ? rs_postcopy_out_run(&out)
+							 : complete_precopy(&out);
+	return end(&out, result);
 }

@@ -101,6 +101,11 @@ const struct rs_param_info *rs_param_next(const struct rs_param_info *previous)
 	return next < param_table + RS_PARAM_COUNT ? next : NULL;
 }
 
+const char *rs_param_name(enum rs_param_id id)
+{
+	return param_table[id].name;
+}
+
 const struct rs_param_info *rs_param_find(const char *name, enum rs_param_id *id)
 {
 	for (int i = 0; i < RS_PARAM_COUNT; i++) {

@@ -57,6 +57,9 @@ void rs_params_init(struct rs_params *params, uint32_t page_bytes);
 /* Row and id of a name; NULL if there is none. */
 const struct rs_param_info *rs_param_find(const char *name, enum rs_param_id *id);
 
+/* The name of a parameter. */
+const char *rs_param_name(enum rs_param_id id);
+
 /* Parse and check a text, then store it. 0, -EINVAL or -ERANGE with a text. */
 int rs_params_set(struct rs_params *params, enum rs_param_id id, const char *value,
 		  struct rs_error *error);

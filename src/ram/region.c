@@ -201,8 +201,8 @@ int rs_region_remove(struct rs_region *region)
 				       region->name);
 	}
 	if (state->session.open)
-		rs_session_fail_locked(state, -ESTALE, "region %s was removed during the migration",
-				       region->name);
+		rs_session_end_locked(state, -ESTALE, "region %s was removed during the migration",
+				      region->name);
 	rs_region_list_unlink_locked(region);
 	pthread_mutex_unlock(&state->lock);
 
@@ -230,8 +230,8 @@ int rs_region_resize(struct rs_region *region, uint64_t used_bytes)
 	bool shrinks = used_bytes < region->used_bytes;
 
 	if (state->session.open && used_bytes != region->used_bytes)
-		rs_session_fail_locked(state, -ESTALE, "region %s was resized during the migration",
-				       region->name);
+		rs_session_end_locked(state, -ESTALE, "region %s was resized during the migration",
+				      region->name);
 	atomic_store_explicit(&region->used_bytes, used_bytes, memory_order_relaxed);
 	/* What is cut off may be unmapped as soon as this returns. */
 	if (shrinks && !rs_session_is_mine_locked(state))

@@ -92,9 +92,9 @@ int rs_region_list_add(struct rs_state *state, struct rs_region *region)
 		/* The loader adds what the stream announces, from inside its own call. */
 		if (state->session.open && !(state->load != NULL && state->session.attached &&
 					     pthread_equal(state->session.thread, pthread_self())))
-			rs_session_fail_locked(state, -ESTALE,
-					       "region %s was added during the migration",
-					       region->name);
+			rs_session_end_locked(state, -ESTALE,
+					      "region %s was added during the migration",
+					      region->name);
 	}
 	pthread_mutex_unlock(&state->lock);
 	return result;

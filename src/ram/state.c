@@ -12,6 +12,7 @@ int rs_state_init(struct rs_state *state, uint32_t page_bytes)
 	state->page_bytes = page_bytes;
 	state->page_shift = rs_log2(page_bytes);
 	state->session.wake_fd = -1;
+	state->userfaultfd = -1;
 	rs_params_init(&state->params, page_bytes);
 	if (pthread_mutex_init(&state->lock, NULL) != 0)
 		return -ENOMEM;
@@ -45,6 +46,7 @@ static void open_session(struct rs_state *state, bool heed_regions)
 {
 	pthread_mutex_lock(&state->lock);
 	state->session.open = heed_regions;
+	state->session.final = false;
 	state->session.error = (struct rs_error){ 0 };
 	atomic_store_explicit(&state->session.code, 0, memory_order_release);
 	pthread_mutex_unlock(&state->lock);
@@ -88,6 +90,7 @@ static int attach(struct rs_state *state, struct rs_stream *stream, int wake_fd)
 	if (code == 0) {
 		state->session.attached = true;
 		state->session.thread = pthread_self();
+		state->session.vm_thread = pthread_self();
 		state->session.stream = stream;
 		state->session.wake_fd = wake_fd;
 	}
@@ -115,9 +118,36 @@ void rs_session_detach(struct rs_state *state)
 	pthread_mutex_unlock(&state->lock);
 }
 
+void rs_session_lend(struct rs_state *state)
+{
+	pthread_mutex_lock(&state->lock);
+	state->session.thread = pthread_self();
+	pthread_mutex_unlock(&state->lock);
+}
+
+bool rs_session_pause(struct rs_state *state, struct rs_error *why)
+{
+	struct rs_session *session = &state->session;
+
+	rs_session_detach(state);
+	pthread_mutex_lock(&state->lock);
+	bool goes_on = !session->final;
+
+	*why = session->error;
+	if (goes_on) {
+		session->error = (struct rs_error){ 0 };
+		atomic_store_explicit(&session->code, 0, memory_order_release);
+	}
+	pthread_mutex_unlock(&state->lock);
+	return goes_on;
+}
+
 bool rs_session_is_mine_locked(const struct rs_state *state)
 {
-	return state->session.attached && pthread_equal(state->session.thread, pthread_self());
+	const struct rs_session *session = &state->session;
+
+	return session->attached && (pthread_equal(session->thread, pthread_self()) ||
+				     pthread_equal(session->vm_thread, pthread_self()));
 }
 
 int rs_session_failv_locked(struct rs_state *state, int code, const char *format, va_list arguments)
@@ -145,10 +175,11 @@ void rs_session_wake_locked(struct rs_state *state)
 		eventfd_write(state->session.wake_fd, 1);
 }
 
-int rs_session_fail_locked(struct rs_state *state, int code, const char *format, ...)
+int rs_session_end_locked(struct rs_state *state, int code, const char *format, ...)
 {
 	va_list arguments;
 
+	state->session.final = true;
 	va_start(arguments, format);
 	code = rs_session_failv_locked(state, code, format, arguments);
 	va_end(arguments);
@@ -208,4 +239,19 @@ void rs_session_warn(struct rs_state *state, const char *format, ...)
 	rs_error_setv(&warning, -1, format, arguments);
 	va_end(arguments);
 	session->warn(session->warn_opaque, warning.text);
+}
+
+void rs_session_give_up(struct rs_state *state)
+{
+	pthread_mutex_lock(&state->lock);
+	state->session.final = true;
+	rs_session_wake_locked(state);
+	pthread_mutex_unlock(&state->lock);
+}
+
+void rs_session_set_wake_fd(struct rs_state *state, int wake_fd)
+{
+	pthread_mutex_lock(&state->lock);
+	state->session.wake_fd = wake_fd;
+	pthread_mutex_unlock(&state->lock);
 }

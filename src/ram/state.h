@@ -38,8 +38,10 @@ struct rs_session {
 	_Atomic int code;
 	/* guarded by the state's lock */
 	bool open;     /* changes of the regions end it */
+	bool final;    /* what failed ends a migration even in postcopy, which survives the rest */
 	bool attached; /* a call runs, in this thread, on this stream */
 	pthread_t thread;
+	pthread_t vm_thread; /* and calls the VMM back in this one: another one only in postcopy */
 	struct rs_stream *stream;
 	int wake_fd;  /* or it waits for a stream to be opened, until this is written to; -1 */
 	bool limited; /* max-bandwidth holds for that stream */
@@ -87,6 +89,8 @@ struct rs_state {
 	struct rs_migration *migration;
 	struct rs_background *background;
 
+	int userfaultfd; /* the embedder's own, for postcopy; -1. Constant while a migration runs */
+
 	/* any thread, with a lock of its own; of all migrations */
 	struct rs_blocktime *blocktime;
 };
@@ -123,7 +127,23 @@ int rs_session_attach(struct rs_state *state, struct rs_stream *stream);
 int rs_session_attach_wait(struct rs_state *state, int wake_fd);
 void rs_session_detach(struct rs_state *state);
 
-/* Is this the thread whose call uses the stream? */
+/* The calling thread uses the stream from now on, beside the one that attached it. */
+void rs_session_lend(struct rs_state *state);
+
+/*
+ * Postcopy: the connection broke, which loses nothing. Takes the failure away, tells it, and detaches. False
+ * if the migration cannot go on: it was cancelled, or regions changed.
+ */
+bool rs_session_pause(struct rs_state *state, struct rs_error *why);
+
+/* No new connection would help any more: whatever fails is final, and the call that runs is woken. */
+void rs_session_give_up(struct rs_state *state);
+
+/* The call that is attached waits for something else than its stream, in a way that a write to an eventfd
+ * ends; -1: no more. */
+void rs_session_set_wake_fd(struct rs_state *state, int wake_fd);
+
+/* Is this a thread whose call uses the stream? */
 bool rs_session_is_mine_locked(const struct rs_state *state);
 
 /* Shut the stream of the call that runs, if there is one: it returns soon. Any thread. */
@@ -136,10 +156,12 @@ void rs_session_wake_locked(struct rs_state *state);
  */
 int rs_session_fail(struct rs_state *state, int code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
-int rs_session_fail_locked(struct rs_state *state, int code, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
 int rs_session_failv_locked(struct rs_state *state, int code, const char *format, va_list arguments)
     __attribute__((format(printf, 3, 0)));
+
+/* The same for what no new connection would mend. */
+int rs_session_end_locked(struct rs_state *state, int code, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 
 /* The same with an error at hand; with the sticky error of a stream, if it has one (else 0). */
 int rs_session_fail_with(struct rs_state *state, const struct rs_error *error);

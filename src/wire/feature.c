@@ -13,6 +13,8 @@ static const struct feature {
 	{ RS_FEATURE_DEVICE_LENGTHS, 0, "device-lengths" },
 	{ RS_FEATURE_HANDOVER, 0, "handover" },
 	{ RS_FEATURE_COMPRESS, 0, "compress" },
+	{ RS_FEATURE_POSTCOPY, 0, "postcopy" },
+	{ RS_FEATURE_PREEMPT, 0, "preempt" },
 };
 
 #define FEATURE_COUNT (sizeof(features_known) / sizeof(features_known[0]))

@@ -21,6 +21,8 @@ enum rs_feature_id {
 	RS_FEATURE_DEVICE_LENGTHS = 3, /* u64 length before the body of a device section */
 	RS_FEATURE_HANDOVER = 4,       /* CHECK/READY/COMMIT/RUNNING; two-way streams only */
 	RS_FEATURE_COMPRESS = 5,       /* compressed pages may come */
+	RS_FEATURE_POSTCOPY = 6,       /* the guest may run before all of RAM is there */
+	RS_FEATURE_PREEMPT = 7,        /* then what it waits for has a channel of its own */
 };
 
 #define RS_FEATURE_BIT(id) (1u << (id))

@@ -40,6 +40,8 @@ enum rs_command {
 	RS_COMMAND_CHECK = 0x5254,   /* all is sent: check it and answer READY */
 	RS_COMMAND_COMMIT = 0x5255,  /* run the guest and answer RUNNING */
 	RS_COMMAND_RESOLVE = 0x5256, /* session id, u8 enum rs_resolve_claim */
+	RS_COMMAND_RECOVER = 0x5257, /* session id: a new connection for a broken postcopy */
+	RS_COMMAND_CHANNEL = 0x5258, /* session id: a channel for preempt; pages follow */
 };
 
 /* Destination to source: u16 type, u16 length, payload. */

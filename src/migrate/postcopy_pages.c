@@ -1,0 +1,418 @@
+/* SPDX-License-Identifier: MIT */
+#include "migrate/postcopy_pages.h"
+
+#include "base/clock.h"
+#include "base/thread.h"
+#include "load/postcopy_load.h"
+#include "migrate/handshake.h"
+#include "migrate/postcopy_in.h"
+#include "migrate/recovery.h"
+#include "transport/stream.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+struct rs_postcopy_in *rs_postcopy_in_new(const struct rs_incoming *in)
+{
+	struct rs_postcopy_in *postcopy = calloc(1, sizeof(*postcopy));
+
+	if (postcopy == NULL)
+		return NULL;
+	if (pthread_mutex_init(&postcopy->lock, NULL) != 0 ||
+	    pthread_cond_init(&postcopy->news, NULL) != 0) {
+		free(postcopy);
+		return NULL;
+	}
+	postcopy->pages = *in;
+	postcopy->pages.postcopy = postcopy;
+	return postcopy;
+}
+
+void rs_postcopy_in_destroy(struct rs_postcopy_in *postcopy)
+{
+	if (postcopy == NULL)
+		return;
+	rs_faults_destroy(postcopy->faults);
+	pthread_cond_destroy(&postcopy->news);
+	pthread_mutex_destroy(&postcopy->lock);
+	free(postcopy);
+}
+
+/* Set a flag that another thread may wait for. */
+static void tell(struct rs_postcopy_in *postcopy, bool *flag)
+{
+	pthread_mutex_lock(&postcopy->lock);
+	*flag = true;
+	pthread_cond_broadcast(&postcopy->news);
+	pthread_mutex_unlock(&postcopy->lock);
+}
+
+static bool look(struct rs_postcopy_in *postcopy, const bool *flag)
+{
+	pthread_mutex_lock(&postcopy->lock);
+	bool value = *flag;
+
+	pthread_mutex_unlock(&postcopy->lock);
+	return value;
+}
+
+/* ---- the urgent thread --------------------------------------------------------------------- */
+
+static struct rs_stream *channel_of(const struct rs_postcopy_in *postcopy)
+{
+	const struct rs_opening *opening = postcopy->pages.migration->opening;
+
+	return opening != NULL ? opening->channel : NULL;
+}
+
+static void *run_urgent(void *opaque)
+{
+	struct rs_postcopy_in *postcopy = opaque;
+	struct rs_state *state = postcopy->pages.state;
+	struct rs_stream *channel = channel_of(postcopy);
+	struct rs_error error = { 0 };
+
+	/* Only what is asked for comes here, maybe nothing for a long time. */
+	rs_stream_read_patiently(channel);
+	/* Shut by ourselves: nothing is missing, or the connection is gone already. */
+	if (rs_ram_load_urgent(state, channel, &error) != 0 && error.code != -ECANCELED)
+		rs_session_fail(state, error.code, "the channel for preempt: %s", error.text);
+	tell(postcopy, &postcopy->urgent_ended);
+	return NULL;
+}
+
+/* Whoever connects must belong to this migration. */
+static int check_channel(struct rs_incoming *pages, struct rs_stream *channel)
+{
+	struct rs_migration *migration = pages->migration;
+	struct rs_message message;
+	char machine[256];
+	int result = rs_handshake_get_header(migration, channel, machine);
+
+	if (result != 0)
+		return result;
+	uint8_t record = rs_stream_get_u8(channel);
+
+	result = rs_outer_get_message(pages->state, channel, RS_COMMAND_MAX_BYTES, &message);
+	if (result != 0)
+		return result;
+	if (strcmp(machine, RS_NATIVE_MACHINE) != 0 || record != RS_OUTER_COMMAND ||
+	    message.type != RS_COMMAND_CHANNEL || message.bytes != RS_SESSION_BYTES ||
+	    memcmp(message.payload, migration->features.session, RS_SESSION_BYTES) != 0)
+		return rs_session_fail(pages->state, -EPERM,
+				       "the channel for preempt belongs to another migration");
+	return 0;
+}
+
+static int open_channel(struct rs_postcopy_in *postcopy)
+{
+	struct rs_incoming *pages = &postcopy->pages;
+	struct rs_migration *migration = pages->migration;
+	bool preempts = migration->native ? rs_migration_has(migration, RS_FEATURE_PREEMPT)
+					  : rs_migration_preempts(migration);
+
+	if (!preempts || pages->recording)
+		return 0;
+	if (migration->opening == NULL)
+		migration->opening = &migration->recovered;
+	int result = rs_opening_open_channel(migration->opening, migration);
+
+	if (result == 0 && migration->native)
+		result = check_channel(pages, migration->opening->channel);
+	if (result != 0)
+		return result;
+	postcopy->urgent_ended = false;
+	result = rs_thread_create(&postcopy->urgent_thread, run_urgent, postcopy);
+	if (result != 0)
+		return rs_session_fail(pages->state, result, "no thread for the channel: %s",
+				       rs_errno_text(result));
+	postcopy->urgent_started = true;
+	return 0;
+}
+
+static void close_channel(struct rs_postcopy_in *postcopy)
+{
+	struct rs_stream *channel = channel_of(postcopy);
+
+	if (channel != NULL)
+		rs_stream_shutdown(channel);
+	if (postcopy->urgent_started)
+		pthread_join(postcopy->urgent_thread, NULL);
+	postcopy->urgent_started = false;
+}
+
+/* ---- over one connection ------------------------------------------------------------------- */
+
+static bool has_all(struct rs_state *state)
+{
+	struct rs_region *region;
+
+	rs_region_for_each (state, region) {
+		uint64_t pages = rs_region_pages(region);
+
+		if (region->received.words == NULL ||
+		    rs_bitmap_find_clear(&region->received, 0, pages) == pages)
+			continue;
+		rs_region_unpin(region);
+		return false;
+	}
+	return true;
+}
+
+/* The last pages that were asked for may still be under way on the channel when the stream has ended. */
+static void await_urgent(struct rs_postcopy_in *postcopy)
+{
+	const struct timespec a_moment = { .tv_nsec = RS_NS_PER_MS };
+	struct rs_state *state = postcopy->pages.state;
+
+	while (postcopy->urgent_started && !has_all(state) &&
+	       !look(postcopy, &postcopy->urgent_ended) && rs_session_code(state) == 0)
+		nanosleep(&a_moment, NULL);
+}
+
+static int load(struct rs_postcopy_in *postcopy)
+{
+	struct rs_incoming *pages = &postcopy->pages;
+
+	pages->part = RS_PART_PAGES;
+	pages->ended = false;
+	int result = rs_incoming_get_records(pages);
+
+	if (result != 0)
+		return result;
+	await_urgent(postcopy);
+	return rs_incoming_check_complete(pages);
+}
+
+/* ---- after a break ------------------------------------------------------------------------- */
+
+static void hang_up(struct rs_postcopy_in *postcopy)
+{
+	struct rs_incoming *pages = &postcopy->pages;
+
+	rs_stream_shutdown(pages->stream);
+	rs_answers_use(pages->answers, NULL);
+	close_channel(postcopy);
+	if (postcopy->faults != NULL)
+		rs_faults_pause(postcopy->faults);
+}
+
+/* Native: the connection must be of the migration that was broken. */
+static int check_session(struct rs_incoming *pages)
+{
+	struct rs_migration *migration = pages->migration;
+	struct rs_message message;
+	char machine[256];
+	int result = rs_handshake_get_header(migration, pages->stream, machine);
+
+	if (result != 0)
+		return result;
+	uint8_t record = rs_stream_get_u8(pages->stream);
+
+	result = rs_outer_get_message(pages->state, pages->stream, RS_COMMAND_MAX_BYTES, &message);
+	if (result != 0)
+		return result;
+	if (strcmp(machine, RS_NATIVE_MACHINE) != 0 || record != RS_OUTER_COMMAND ||
+	    message.type != RS_COMMAND_RECOVER || message.bytes != RS_SESSION_BYTES)
+		return rs_session_fail(pages->state, -EPROTO,
+				       "this stream does not go on with a postcopy");
+	if (memcmp(message.payload, migration->features.session, RS_SESSION_BYTES) != 0)
+		return rs_session_fail(pages->state, -EPERM,
+				       "this stream goes on with another migration");
+	return 0;
+}
+
+/* Say what is here, until the source has all of it. */
+static int agree(struct rs_postcopy_in *postcopy)
+{
+	struct rs_incoming *pages = &postcopy->pages;
+	int result = 0;
+
+	rs_answers_use(pages->answers, pages->recording ? NULL : pages->stream);
+	if (pages->migration->native && !pages->recording) {
+		result = check_session(pages);
+		/* The source is told why; it may have the wrong destination. */
+		if (result != 0 && rs_stream_error(pages->stream, NULL) == 0) {
+			struct rs_error error;
+
+			rs_error_get(pages->state, RS_ERROR_OF_MIGRATION, &error);
+			rs_answers_put_text(pages->answers, RS_RETURN_FAILED, error.text);
+		}
+	}
+	pages->part = RS_PART_RECOVERY;
+	pages->ended = false;
+	return result != 0 ? result : rs_incoming_get_records(pages);
+}
+
+int rs_postcopy_in_send_bitmap(struct rs_incoming *in, const struct rs_message *message)
+{
+	struct rs_error error = { 0 };
+	const char *name;
+	uint8_t bytes;
+
+	if (rs_bitmap_name_parse(message->payload, message->bytes, &name, &bytes, &error) != 0)
+		return rs_session_fail_with(in->state, &error);
+	struct rs_region *region = rs_region_find_pinned(in->state, name, bytes);
+
+	if (region == NULL || region->received.words == NULL)
+		rs_session_fail(in->state, -EINVAL,
+				"the source wants to know what came of region %.*s, which is "
+				"unknown here",
+				bytes, name);
+	else
+		rs_answers_put_bitmap(in->answers, region);
+	if (region != NULL)
+		rs_region_unpin(region);
+	return rs_session_code(in->state);
+}
+
+int rs_postcopy_in_resume(struct rs_incoming *in, const struct rs_message *message)
+{
+	(void)message;
+	in->ended = true;
+	rs_ram_load_resume(in->state);
+	rs_answers_put_number(in->answers, RS_RETURN_RESUME_ACK, RS_RESUME_ACK_VALUE);
+	return rs_migration_fail_stream(in->migration);
+}
+
+/* Over a new connection, if there is to be one. As rs_recovery_wait(). */
+static int reconnect(struct rs_postcopy_in *postcopy)
+{
+	struct rs_incoming *pages = &postcopy->pages;
+	int result;
+
+	for (;;) {
+		hang_up(postcopy);
+		pages->broken_bytes = rs_incoming_wire_bytes(pages);
+		pages->start_bytes = rs_stream_bytes_read(pages->stream);
+		result = rs_recovery_wait(pages->migration);
+		if (result != 0)
+			return result;
+		pages->stream = pages->migration->stream;
+		pages->start_bytes = rs_stream_bytes_read(pages->stream);
+		if (agree(postcopy) == 0)
+			break;
+	}
+	/* Whoever says that it is to go on has handed the guest over. */
+	tell(postcopy, &postcopy->committed);
+	if (postcopy->faults != NULL)
+		rs_faults_resume(postcopy->faults);
+	rs_migration_set_status(pages->migration, RS_STATUS_POSTCOPY_ACTIVE);
+	return 0;
+}
+
+static bool may_run_here(struct rs_postcopy_in *postcopy)
+{
+	return postcopy->pages.recording || look(postcopy, &postcopy->ready) ||
+	       look(postcopy, &postcopy->committed);
+}
+
+/* To the end, over as many connections as it takes. */
+static int read_pages(struct rs_postcopy_in *postcopy)
+{
+	for (;;) {
+		int result = open_channel(postcopy);
+
+		if (result == 0)
+			result = load(postcopy);
+		if (result == 0 || !may_run_here(postcopy))
+			return result;
+		result = reconnect(postcopy);
+		if (result != 0)
+			return result;
+	}
+}
+
+/* ---- the thread ---------------------------------------------------------------------------- */
+
+static void *run(void *opaque)
+{
+	struct rs_postcopy_in *postcopy = opaque;
+
+	rs_session_lend(postcopy->pages.state);
+	postcopy->result = read_pages(postcopy);
+	close_channel(postcopy);
+	/* A device that waits for a page which will not come is let go, too. */
+	rs_faults_destroy(postcopy->faults);
+	postcopy->faults = NULL;
+	tell(postcopy, &postcopy->ended);
+	return NULL;
+}
+
+int rs_postcopy_pages_start(struct rs_postcopy_in *postcopy)
+{
+	struct rs_incoming *pages = &postcopy->pages;
+
+	if (!pages->migration->native)
+		postcopy->committed = true;
+	int result = rs_thread_create(&postcopy->thread, run, postcopy);
+
+	if (result != 0)
+		return rs_session_fail(pages->state, result, "no thread for pages: %s",
+				       rs_errno_text(result));
+	postcopy->started = true;
+	return 0;
+}
+
+int rs_postcopy_pages_read(struct rs_postcopy_in *postcopy, struct rs_incoming *in)
+{
+	int result = read_pages(postcopy);
+
+	rs_postcopy_pages_go_back(postcopy, in);
+	return result > 0 ? rs_session_fail(in->state, -ECANCELED, "postcopy was given up")
+			  : result;
+}
+
+void rs_postcopy_pages_go_back(const struct rs_postcopy_in *postcopy, struct rs_incoming *in)
+{
+	in->progress = postcopy->pages.progress;
+	in->stream = postcopy->pages.stream;
+	in->start_bytes = postcopy->pages.start_bytes;
+	in->broken_bytes = postcopy->pages.broken_bytes;
+}
+
+void rs_postcopy_pages_set_ready(struct rs_postcopy_in *postcopy)
+{
+	tell(postcopy, &postcopy->ready);
+}
+
+int rs_postcopy_in_commit(struct rs_incoming *in, const struct rs_message *message)
+{
+	struct rs_postcopy_in *postcopy = in->postcopy;
+
+	(void)message;
+	if (!look(postcopy, &postcopy->ready) || look(postcopy, &postcopy->committed))
+		return rs_session_fail(in->state, -EPROTO, "COMMIT is out of place here");
+	tell(postcopy, &postcopy->committed);
+	return 0;
+}
+
+int rs_postcopy_pages_wait_commit(struct rs_postcopy_in *postcopy)
+{
+	struct rs_incoming *pages = &postcopy->pages;
+
+	pthread_mutex_lock(&postcopy->lock);
+	while (!postcopy->committed && !postcopy->ended)
+		pthread_cond_wait(&postcopy->news, &postcopy->lock);
+	bool committed = postcopy->committed;
+
+	pthread_mutex_unlock(&postcopy->lock);
+	if (!committed)
+		return rs_session_fail(pages->state, -ECANCELED, "postcopy was given up");
+	return rs_migration_commit_unless_final(pages->migration) ? 0
+								  : rs_session_code(pages->state);
+}
+
+void rs_postcopy_pages_give_up(struct rs_postcopy_in *postcopy)
+{
+	rs_session_give_up(postcopy->pages.state);
+}
+
+int rs_postcopy_pages_wait(struct rs_postcopy_in *postcopy)
+{
+	pthread_join(postcopy->thread, NULL);
+	if (postcopy->result > 0)
+		return rs_session_fail(postcopy->pages.state, -ECANCELED, "postcopy was given up");
+	return postcopy->result;
+}
