@@ -27,7 +27,9 @@ static int pair_hook(void *opaque, struct guest *guest, enum guest_moment moment
 
 	if (moment == GUEST_PASS)
 		atomic_store(&guest->quiet, true);
-	if (moment == GUEST_RESUMES && guest == pair->to)
+	if (moment == GUEST_RESUMES && guest == pair->to && pair->postcopy)
+		atomic_store(&guest->stores_only, true);
+	else if (moment == GUEST_RESUMES && guest == pair->to)
 		guest_compare(pair->from, guest, pair->text, sizeof(pair->text));
 	return pair->hook != NULL ? pair->hook(pair->hook_opaque, guest, moment) : 0;
 }

@@ -12,6 +12,7 @@ struct pair {
 	struct guest *from;
 	struct guest *to;
 	char text[256]; /* what differed when the destination ran */
+	bool postcopy;  /* the destination runs before all is there */
 	/* The test's own hook, called for both guests; may be NULL. */
 	guest_hook *hook;
 	void *hook_opaque;

@@ -103,6 +103,9 @@ struct guest {
 
 	/* atomic */
 	_Atomic bool running;
+	_Atomic bool
+	    stores_only; /* writers use the mapping and nothing else: postcopy owns the memory */
+	struct rs_stream *_Atomic channel; /* what open_channel gives away next; else it fails */
 
 	/* the thread that migrates */
 	enum rs_status status;
@@ -146,6 +149,9 @@ void guest_run_again(struct guest *guest);
 void guest_write(struct guest *guest, unsigned count);
 /* Let the writers make that many writes; without writers this thread makes them. */
 void guest_let_write(struct guest *guest, uint64_t count);
+
+/* Look at every page, as a writer looks at those that it writes; stopped, or quiet. */
+void guest_verify(struct guest *guest);
 
 /* Both stopped. An empty text, or what differs. */
 void guest_compare(const struct guest *a, const struct guest *b, char *text, size_t bytes);

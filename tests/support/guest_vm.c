@@ -120,6 +120,14 @@ static void vm_event(void *opaque, const struct rs_event *event)
 		guest_call_hook(guest, GUEST_PASS);
 }
 
+static int vm_open_channel(void *opaque, struct rs_stream **stream)
+{
+	struct guest *guest = opaque;
+
+	*stream = atomic_exchange(&guest->channel, NULL);
+	return *stream != NULL ? 0 : -ENOTCONN;
+}
+
 const struct rs_vm_ops guest_vm_ops = {
 	.size = sizeof(guest_vm_ops),
 	.stop = vm_stop,
@@ -129,6 +137,7 @@ const struct rs_vm_ops guest_vm_ops = {
 	.region_announced = vm_announced,
 	.region_resized = vm_resized,
 	.event = vm_event,
+	.open_channel = vm_open_channel,
 };
 
 const struct rs_load_ops guest_load_ops = {

@@ -92,10 +92,20 @@ static void verify(struct guest *guest, struct guest_region *region, uint64_t pa
 				  (unsigned long long)region->numbers[page]);
 }
 
+void guest_verify(struct guest *guest)
+{
+	for (unsigned i = 0; i < guest->spec.region_count; i++)
+		for (uint64_t page = 0; page < guest->regions[i].pages; page++)
+			verify(guest, &guest->regions[i], page);
+}
+
 /* ---- a write ------------------------------------------------------------------------------- */
 
-static bool path_is_open(const struct guest_region *region, enum path path)
+static bool path_is_open(const struct guest *guest, const struct guest_region *region,
+			 enum path path)
 {
+	if (atomic_load_explicit(&guest->stores_only, memory_order_relaxed))
+		return path == PATH_STORE || path == PATH_SYSTEM;
 	switch (path) {
 	case PATH_ALIAS:
 		return region->memory.alias != NULL;
@@ -117,7 +127,7 @@ static enum path choose_path(struct guest_writer *writer, const struct guest_reg
 	};
 	enum path path = dice[test_random_below(&writer->random, sizeof(dice))];
 
-	return path_is_open(region, path) ? path : PATH_STORE;
+	return path_is_open(writer->guest, region, path) ? path : PATH_STORE;
 }
 
 /* A write through a pipe: the kernel stores into the page. */
