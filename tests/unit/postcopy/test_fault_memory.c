@@ -215,11 +215,9 @@ static void touch_and_place(struct faulted *faulted, uint64_t unit)
 	toucher_join(&toucher);
 }
 
-static void assert_requested(const struct faulted *faulted, size_t index, uint64_t unit,
-			     uint64_t units)
+static void assert_requested(struct faulted *faulted, size_t index, uint64_t unit, uint64_t units)
 {
-	assert_true(index < faulted->count);
-	assert_int_equal(faulted->requests[index].unit, unit);
+	assert_int_equal(wait_for_request(faulted, index), unit);
 	assert_int_equal(faulted->requests[index].units, units);
 }
 
