@@ -141,6 +141,72 @@ def ram_seeds():
                          delta(0, b"\0\x81\x20" + b"\xaa" * 4097) + END)
 
 
+# ---- postcopy --------------------------------------------------------------------------------
+
+
+def discard(*ranges, region=b"a", version=0, end=0):
+    return u8(version) + name(region) + u8(end) + b"".join(u64(start) + u64(size) for start, size in ranges)
+
+
+def discard_seeds():
+    yield "one", discard((0, PAGE))
+    yield "many", discard(*((number * 2 * PAGE, PAGE) for number in range(8)))
+    yield "all", discard((0, 16 * PAGE), region=b"n" * 255)
+    yield "outside", discard((0, PAGE), (15 * PAGE, 2 * PAGE))
+    yield "unaligned", discard((512, PAGE), (0, 100))
+    yield "no-end", discard((PAGE, (1 << 64) - PAGE))
+    yield "empty", discard((PAGE, 0))
+    yield "none", discard() + bytes(8)
+    yield "version", discard((0, PAGE), version=1)
+    yield "no-zero", discard((0, PAGE), end=1)
+    yield "advice", u64(0x201000) + u64(PAGE)
+    yield "name", name(b"pc.ram")
+
+
+def page_request_seeds():
+    for title, start, size in ("page", PAGE, PAGE), ("huge", 2 << 20, 2 << 20), ("end", (1 << 64) - PAGE, PAGE - 1):
+        yield title, u8(0) + u64(start) + u32(size)
+        yield f"{title}-named", u8(1) + u64(start) + u32(size) + name(b"pc.ram")
+    yield "no-end", u8(0) + u64((1 << 64) - 1) + u32(1)
+    yield "no-name", u8(1) + u64(0) + u32(PAGE) + name(b"")
+    yield "long", u8(1) + u64(0) + u32(PAGE) + name(b"n" * 255)
+
+
+def received_map_seeds():
+    mark = u64(0x0123456789abcdef)
+    for pages in 1, 63, 64, 65, 128, 256:
+        size = (pages + 63) // 64 * 8
+        yield f"full-{pages}", u8(pages - 1) + u64(size) + b"\xff" * size + mark
+        yield f"some-{pages}", u8(pages - 1) + u64(size) + b"\x25\0\x80\x01" * (size // 4) + mark
+        yield f"short-{pages}", u8(pages - 1) + u64(size - 8) + bytes(size - 8) + mark
+        yield f"mark-{pages}", u8(pages - 1) + u64(size) + bytes(size) + u64(0)
+
+
+def postcopy_seeds():
+    """A main stream, its length before it, and an urgent one."""
+    for option in range(16):
+        size, unit = (PAGE, PAGE) if option & 1 else (PAGE // 4, PAGE)
+        deflated = zlib.compress(b"\x11\x22" * (size // 2), 1)
+
+        def whole(offset, region=None):
+            return page(offset, region, size=size) + b"".join(
+                zero(at) if at // size % 2 else page(at, size=size) for at in range(offset + size, offset + unit, size))
+
+        packed = b"".join(compressed(at, deflated, b"b" if at == 0 else None) for at in range(0, unit, size))
+        for title, first, second in (
+                ("pages", whole(unit, b"a") + whole(0, b"b"), whole(0, b"a")),
+                ("twice", whole(unit, b"a") + whole(unit), whole(unit, b"a") + whole(2 * unit)),
+                ("half", page(0, b"a", size=size), whole(0, b"a") + whole(unit)),
+                ("packed", packed + packed, packed),
+                ("runs", run(ZERO, unit, 2 * unit, b"b") + run(FULL_PAGE, 0, unit, b"a", b"\x77" * unit),
+                 run(ZERO, 0, 4 * unit, b"a")),
+                ("delta", delta(0, b"\5\1\xaa", b"a"), b""),
+                ("list", block_list((b"a", 4 * unit), (b"b", 4 * unit)), b""),
+                ("order", page(unit, b"a", size=size) + zero(0), b"")):
+            for text, end in ("", END), ("-open", b""):
+                yield f"{title}-{option}{text}", u8(option) + u16(len(first + END)) + first + END + second + end
+
+
 # ---- whole streams ---------------------------------------------------------------------------
 
 
@@ -369,7 +435,10 @@ def main():
                           ("record", record_seeds()), ("return_path", return_path_seeds()),
                           ("frame", frame_seeds()), ("programs", program_seeds()),
                           ("xbzrle", xbzrle_seeds()), ("zlib_page", zlib_page_seeds()),
-                          ("address", address_seeds())):
+                          ("address", address_seeds()), ("discard", discard_seeds()),
+                          ("page_request", page_request_seeds()),
+                          ("received_map", received_map_seeds()),
+                          ("postcopy_body", postcopy_seeds())):
         directory = os.path.join(sys.argv[1], target)
         os.makedirs(directory, exist_ok=True)
         for title, data in seeds:
