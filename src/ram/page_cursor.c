@@ -73,10 +73,10 @@ int rs_page_cursor_next(struct rs_page_cursor *cursor, uint64_t max_pages,
 		if (rs_session_code(state) != 0 || !cursor_pin(cursor))
 			break;
 		if (take_run(cursor, max_pages, run)) {
-			if (cursor->claims)
-				return 1;
-			int result = rs_dirty_logs_clear(run->region, run->first, run->count);
+			int result = 0;
 
+			if (!cursor->claims)
+				result = rs_dirty_logs_clear(run->region, run->first, run->count);
 			return result != 0 ? result : 1;
 		}
 		int result = before_leaving(opaque);

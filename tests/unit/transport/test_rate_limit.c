@@ -131,6 +131,45 @@ static void huge_numbers_do_not_wrap(void **state)
 	assert_true(rs_rate_limit_wait_ns(&limit, UINT64_MAX, START + 1000 * WINDOW) > WINDOW);
 }
 
+static void shorter_windows(void **state)
+{
+	struct rs_rate_limit limit = { 0 };
+
+	(void)state;
+	rs_rate_limit_set(&limit, 1000);
+	rs_rate_limit_left(&limit, 0, START);
+	assert_int_equal(rs_rate_limit_left(&limit, 500, START), 0);
+	/* Debts are forgotten, but only by a change. */
+	rs_rate_limit_set_windows(&limit, 200);
+	assert_int_equal(rs_rate_limit_left(&limit, 500, START), 5);
+	assert_int_equal(rs_rate_limit_left(&limit, 505, START), 0);
+	rs_rate_limit_set_windows(&limit, 200);
+	assert_int_equal(rs_rate_limit_left(&limit, 505, START + WINDOW / 20 - 1), 0);
+	assert_int_equal(rs_rate_limit_wait_ns(&limit, 505, START + WINDOW / 20 - 1), 1);
+	assert_int_equal(rs_rate_limit_left(&limit, 505, START + WINDOW / 20), 5);
+	rs_rate_limit_left(&limit, 5505, START + WINDOW / 20);
+	rs_rate_limit_set_windows(&limit, RS_RATE_WINDOWS);
+	assert_int_equal(rs_rate_limit_left(&limit, 5505, START + WINDOW / 20), 100);
+}
+
+static void what_is_forgiven_does_not_count(void **state)
+{
+	struct rs_rate_limit limit = { 0 };
+
+	(void)state;
+	/* Nothing counts without a limit. */
+	rs_rate_limit_forgive(&limit, 50, 50, START);
+	rs_rate_limit_set(&limit, 1000);
+	assert_int_equal(rs_rate_limit_left(&limit, 50, START), 100);
+	assert_int_equal(rs_rate_limit_left(&limit, 80, START), 70);
+	rs_rate_limit_forgive(&limit, 500, 580, START);
+	assert_int_equal(rs_rate_limit_left(&limit, 580, START), 70);
+	/* Also if they were counted already, and their window is over: no more than there was. */
+	assert_int_equal(rs_rate_limit_left(&limit, 680, START), 0);
+	rs_rate_limit_forgive(&limit, 100, 680, START + WINDOW);
+	assert_int_equal(rs_rate_limit_left(&limit, 680, START + WINDOW), 100);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -141,6 +180,8 @@ int main(void)
 		cmocka_unit_test(a_new_rate_counts_at_once),
 		cmocka_unit_test(the_average_holds_for_any_limit_and_run),
 		cmocka_unit_test(huge_numbers_do_not_wrap),
+		cmocka_unit_test(shorter_windows),
+		cmocka_unit_test(what_is_forgiven_does_not_count),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

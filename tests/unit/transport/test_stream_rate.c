@@ -97,12 +97,66 @@ static void a_wait_ends_by_shutdown_or_a_new_rate(void **state)
 	}
 }
 
+static void *wait_for_wake(void *opaque)
+{
+	struct waiting *waiting = opaque;
+
+	waiting->code = rs_stream_wait_for_wake(waiting->stream, false);
+	return NULL;
+}
+
+/* Before it, in it, or by a shutdown. A wake that nobody waited for is kept, once. */
+static void a_wait_ends_by_a_wake(void **state)
+{
+	(void)state;
+	for (unsigned i = 0; i < 60; i++) {
+		struct waiting waiting = { .code = 1 };
+		pthread_t thread;
+
+		assert_int_equal(rs_stream_to_memory(SIZE_MAX, &waiting.stream), 0);
+		assert_int_equal(pthread_create(&thread, NULL, wait_for_wake, &waiting), 0);
+		usleep(i / 3 * 50);
+		if (i % 3 == 0)
+			rs_stream_shutdown(waiting.stream);
+		else
+			rs_stream_wake(waiting.stream);
+		pthread_join(thread, NULL);
+		assert_int_equal(waiting.code, i % 3 == 0 ? -ECANCELED : 0);
+		rs_stream_close(waiting.stream, NULL);
+	}
+}
+
+/* With budget there is nothing to wait for, and a wake ends the wait for some. */
+static void a_wait_for_budget_or_a_wake(void **state)
+{
+	static const uint8_t bytes[1000];
+	struct rs_stream *stream;
+
+	(void)state;
+	assert_int_equal(rs_stream_to_memory(SIZE_MAX, &stream), 0);
+	assert_int_equal(rs_stream_wait_for_wake(stream, true), 0);
+	rs_stream_rate_set(stream, NEVER_SOON);
+	rs_stream_rate_left(stream);
+	rs_stream_put_bytes(stream, bytes, sizeof(bytes));
+	rs_stream_wake(stream);
+	assert_int_equal(rs_stream_wait_for_wake(stream, true), 0);
+	assert_true(rs_stream_rate_exceeded(stream));
+	rs_stream_rate_forgive(stream, sizeof(bytes));
+	assert_int_equal(rs_stream_wait_for_wake(stream, true), 0);
+	rs_stream_rate_set(stream, 200 * 100);
+	rs_stream_rate_set_windows(stream, 200);
+	assert_int_equal(rs_stream_rate_left(stream), 100);
+	rs_stream_close(stream, NULL);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_average_holds),
 		cmocka_unit_test(waiting_sends_what_is_queued),
 		cmocka_unit_test(a_wait_ends_by_shutdown_or_a_new_rate),
+		cmocka_unit_test(a_wait_ends_by_a_wake),
+		cmocka_unit_test(a_wait_for_budget_or_a_wake),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
