@@ -26,7 +26,7 @@ class WithQemu(Case):
     def check_ram(self, found, source):
         regions = {region["name"]: region for region in found["regions"]}
         self.assertEqual(regions["pc.ram"]["bytes"], qemu.RAM_BYTES)
-        self.assertEqual(digest(regions["pc.ram"]["file"]), digest(source.memory))
+        self.assertEqual(digest(regions["pc.ram"]["file"]), digest(source.sent))
         return regions
 
     def test_from_qemu_through_the_handlers(self):
@@ -73,10 +73,10 @@ class WithQemu(Case):
         stream, source = self.save_live()
         ours = self.path("ours")
         regions = self.check_ram(self.run_program("rewrite", stream, ours), source)
-        passes = source.passes()
+        passes = qemu.passes(source.sent)
         with self.start("destination", incoming=True) as destination:
             destination.load(ours)
-            self.assertEqual(digest(destination.memory), digest(source.memory))
+            self.assertEqual(digest(destination.memory), digest(source.sent))
             self.assertEqual(destination.do("query-status")["status"], "paused")
             self.check_bios(destination, regions["pc.bios"])
             self.assertEqual(destination.passes(), passes)
@@ -97,10 +97,10 @@ class WithQemu(Case):
         here = self.load(ours)
         self.check_ram(here, source)
         self.assertGreater(here["xbzrle"], 300)
-        passes = source.passes()
+        passes = qemu.passes(source.sent)
         with self.start("destination", incoming=True) as destination:
             destination.load(ours)
-            self.assertEqual(digest(destination.memory), digest(source.memory))
+            self.assertEqual(digest(destination.memory), digest(source.sent))
             self.check_bios(destination, regions["pc.bios"])
             self.assertEqual(destination.passes(), passes)
             destination.do("cont")

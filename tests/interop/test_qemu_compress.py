@@ -60,7 +60,7 @@ class Compress(Tools):
         self.assertGreater(converted["compressed-pages"], 500)
         found = self.run_tool("inspect", "--extract", self.path("x"), out)
         self.assertEqual(found["records"]["compressed"]["pages"], converted["compressed-pages"])
-        self.assertEqual(digest(self.path("x/pc.ram")), digest(source.memory))
+        self.assertEqual(digest(self.path("x/pc.ram")), digest(source.sent))
         return out, converted["bytes-written"]
 
     def check_convert(self, *capabilities):

@@ -76,8 +76,8 @@ class Tools(Case):
                 "--save", self.path("saved")]
 
     def check_saved(self, source):
-        """The source has stopped: what was saved is all that its guest had."""
-        self.assertEqual(digest(self.path("saved/pc.ram")), digest(source.memory))
+        """What was saved is all that the source sent."""
+        self.assertEqual(digest(self.path("saved/pc.ram")), digest(source.sent))
         self.assertEqual(os.path.getsize(self.path("saved/pc.ram")), qemu.RAM_BYTES)
         self.assertGreater(os.path.getsize(self.path("devices")), 10000)
 
@@ -86,12 +86,12 @@ class Tools(Case):
         self.assertEqual(source.do("query-status")["status"], "running")
 
     def check_loads(self, path, source, *capabilities):
-        """Another QEMU loads it, has the same memory, and its guest goes on."""
-        passes = source.passes()
+        """Another QEMU loads it, has the memory that the source sent, and its guest goes on."""
+        passes = qemu.passes(source.sent)
         with self.start_qemu("destination", incoming=True) as destination:
             destination.enable(*capabilities)
             destination.load(path)
-            self.assertEqual(digest(destination.memory), digest(source.memory))
+            self.assertEqual(digest(destination.memory), digest(source.sent))
             self.assertEqual(destination.passes(), passes)
             destination.do("cont")
             destination.wait_passes(passes + 3)
