@@ -354,14 +354,19 @@ enum rs_resolution {
 };
 
 /**
- * rs_migrate_resolve() - end an in-doubt migration by decree.
+ * rs_migrate_resolve() - end an in-doubt migration, or a paused postcopy, by decree.
  * @state: the state.
  * @resolution: which end has the guest.
  *
  * Calls the resume callback of the migration for RS_RESOLVE_RUN. The status becomes completed, or
  * failed, as it then is for this end.
  *
- * Return: 0; -EINVAL if nothing is in doubt; what resume returned.
+ * Of a postcopy that is RS_STATUS_POSTCOPY_PAUSED the source can say either: it has all of the guest, as it was
+ * when it was stopped. The destination can only discard; vCPUs that wait for pages must be gone before, or they go on
+ * and find zeros. The migration's thread does the rest: the call returns at once.
+ *
+ * Return: 0; -EINVAL if there is nothing to resolve, or a destination is to run what it has in part;
+ *	what resume returned.
  */
 RS_API int rs_migrate_resolve(struct rs_state *state, enum rs_resolution resolution);
 

@@ -246,22 +246,28 @@ static int begin_settling(struct rs_state *state, unsigned statuses, int outgoin
 }
 
 /* A paused postcopy that nobody will recover; the migration's thread does the rest. */
-static bool give_postcopy_up(struct rs_state *state)
+static int end_postcopy(struct rs_state *state, enum rs_resolution resolution)
 {
 	pthread_mutex_lock(&state->lock);
 	struct rs_migration *migration =
 	    state->phase == RS_PHASE_MIGRATING ? state->migration : NULL;
 
 	pthread_mutex_unlock(&state->lock);
-	return migration != NULL && rs_recovery_end_by_decree(migration);
+	/* What of its memory never came is at the other end. */
+	if (migration != NULL && !migration->outgoing && resolution == RS_RESOLVE_RUN)
+		return rs_state_refuse(state, -EINVAL,
+				       "the guest's memory is not whole at the destination");
+	if (migration == NULL || !rs_recovery_end_by_decree(migration, resolution))
+		return rs_state_refuse(state, -EINVAL, "there is no migration to settle here");
+	return 0;
 }
 
 int rs_migrate_resolve(struct rs_state *state, enum rs_resolution resolution)
 {
 	if (resolution != RS_RESOLVE_RUN && resolution != RS_RESOLVE_DISCARD)
 		return rs_state_refuse(state, -EINVAL, "%d is no resolution", (int)resolution);
-	if (resolution == RS_RESOLVE_DISCARD && give_postcopy_up(state))
-		return 0;
+	if (rs_migrate_status(state) == RS_STATUS_POSTCOPY_PAUSED)
+		return end_postcopy(state, resolution);
 	int result = begin_settling(state, 1u << RS_STATUS_IN_DOUBT, -1);
 
 	if (result != 0)

@@ -220,6 +220,8 @@ static int get_record(struct rs_incoming *in, enum rs_outer_record record)
 
 uint64_t rs_incoming_wire_bytes(const struct rs_incoming *in)
 {
+	if (in->stream == NULL)
+		return in->broken_bytes;
 	return in->broken_bytes + rs_stream_bytes_read(in->stream) - in->start_bytes;
 }
 
@@ -371,7 +373,8 @@ static void give_up(struct rs_incoming *in)
 		rs_incoming_shut(in, false);
 	}
 	/* Nothing more is read, not even by a caller that has not noticed yet. */
-	rs_stream_shutdown(in->stream);
+	if (in->stream != NULL)
+		rs_stream_shutdown(in->stream);
 }
 
 static int receive(struct rs_incoming *in)

@@ -32,7 +32,7 @@ struct rs_postcopy_in;
 struct rs_incoming {
 	struct rs_migration *migration;
 	struct rs_state *state;
-	struct rs_stream *stream;
+	struct rs_stream *stream; /* NULL: the connection broke, and no other came */
 	struct rs_answers *answers;
 	struct rs_postcopy_in *postcopy; /* NULL: it was not promised */
 	enum rs_incoming_part part;

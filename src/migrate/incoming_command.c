@@ -19,7 +19,8 @@ static int answer_ping(struct rs_incoming *in, const struct rs_message *message)
 	if (!in->return_path && !(in->migration->native && in->migration->two_way))
 		return rs_incoming_fail(in, "PING without a return path");
 	rs_answers_put(in->answers, RS_RETURN_PONG, message->payload, 4);
-	return rs_migration_fail_stream(in->migration);
+	/* Whether it is heard does not concern a package, which is here as a whole. */
+	return in->part == RS_PART_PACKAGE ? 0 : rs_session_check_stream(in->state, in->stream);
 }
 
 /* Someone recorded a stream whose source waited for answers, and has had them. */

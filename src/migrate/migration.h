@@ -33,9 +33,10 @@ struct rs_migration {
 	pthread_mutex_t observing; /* held while the VMM observes */
 
 	/* guarded by the state's lock */
-	bool committed;             /* too late for cancel */
-	bool paused;                /* postcopy waits for a connection, and for nothing else */
-	bool given_up;              /* or for this: it was ended by decree */
+	bool committed; /* too late for cancel */
+	bool paused;    /* postcopy waits for a connection, and for nothing else */
+	bool given_up;  /* or for this: it was ended by decree, which the next is */
+	enum rs_resolution decree;
 	bool offered;               /* the next is valid, and to be taken */
 	struct rs_opening offer;    /* what rs_migrate_recover() brought */
 	struct rs_error why_paused; /* of the last break, until the next one */

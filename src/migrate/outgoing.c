@@ -25,6 +25,8 @@ static uint64_t downtime_limit_ms(const struct rs_outgoing *out)
 
 uint64_t rs_outgoing_wire_bytes(const struct rs_outgoing *out)
 {
+	if (out->stream == NULL)
+		return out->broken_bytes;
 	return out->broken_bytes + rs_stream_bytes_written(out->stream) - out->start_bytes;
 }
 
@@ -275,7 +277,8 @@ static void take_back(struct rs_migration *migration)
 	struct rs_counters *counters = &migration->state->counters;
 
 	/* Nothing more is written, not even by a caller that has not noticed yet. */
-	rs_stream_shutdown(migration->stream);
+	if (migration->stream != NULL)
+		rs_stream_shutdown(migration->stream);
 	if (rs_migration_resume_vm(migration) < 0)
 		rs_migration_warn(migration,
 				  "the VMM failed to resume the guest after the migration failed");

@@ -12,7 +12,7 @@ struct rs_return_path;
 struct rs_outgoing {
 	struct rs_migration *migration;
 	struct rs_state *state;
-	struct rs_stream *stream;
+	struct rs_stream *stream; /* NULL: the connection broke, and no other came */
 	struct rs_section ram;
 	struct rs_window window;
 	struct rs_return_path *return_path; /* NULL: answers are read where they are due */

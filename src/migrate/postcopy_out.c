@@ -412,7 +412,7 @@ static void hang_up(struct rs_outgoing *out)
 	const struct rs_opening *opening = out->migration->opening;
 
 	/* After SHUT there is nothing to wake. */
-	if (!rs_return_path_has_heard(out->return_path, RS_HEARD_SHUT))
+	if (out->stream != NULL && !rs_return_path_has_heard(out->return_path, RS_HEARD_SHUT))
 		rs_stream_shutdown(out->stream);
 	if (opening != NULL && opening->channel != NULL)
 		rs_stream_shutdown(opening->channel);
@@ -427,14 +427,15 @@ static int wait_for_connection(struct rs_outgoing *out)
 	out->broken_bytes = rs_outgoing_wire_bytes(out);
 	int result = rs_recovery_wait(out->migration);
 
-	if (result == 0)
-		out->stream = out->migration->stream;
+	out->stream = out->migration->stream;
+	if (result != 0)
+		return result;
 	out->start_bytes = rs_stream_bytes_written(out->stream);
 	rs_return_path_reset(out->return_path, out->stream);
 	/* A window that had a break in it says nothing. */
 	rs_window_start(&out->window, rs_clock_ns(), out->start_bytes,
 			rs_counter_get(out->state->counters.handled));
-	return result;
+	return 0;
 }
 
 /* ---- all of it ----------------------------------------------------------------------------- */
@@ -480,7 +481,11 @@ int rs_postcopy_out_run(struct rs_outgoing *out)
 	if (result == 0 || out->went_by_postcopy)
 		result = finish(out);
 	hang_up(out);
-	return result;
+	if (result <= 0 || out->migration->decree == RS_RESOLVE_DISCARD)
+		return result;
+	out->went_by_postcopy = false;
+	return rs_session_fail(out->state, -ECANCELED,
+			       "postcopy was given up, and the guest runs here");
 }
 
 int rs_postcopy_out_hear_shut(struct rs_outgoing *out)

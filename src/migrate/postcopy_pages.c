@@ -287,9 +287,9 @@ static int reconnect(struct rs_postcopy_in *postcopy)
 		pages->broken_bytes = rs_incoming_wire_bytes(pages);
 		pages->start_bytes = rs_stream_bytes_read(pages->stream);
 		result = rs_recovery_wait(pages->migration);
+		pages->stream = pages->migration->stream;
 		if (result != 0)
 			return result;
-		pages->stream = pages->migration->stream;
 		pages->start_bytes = rs_stream_bytes_read(pages->stream);
 		if (agree(postcopy) == 0)
 			break;

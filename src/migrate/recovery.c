@@ -54,7 +54,7 @@ int rs_recovery_offer(struct rs_migration *migration, const struct rs_opening *o
 	return result;
 }
 
-bool rs_recovery_end_by_decree(struct rs_migration *migration)
+bool rs_recovery_end_by_decree(struct rs_migration *migration, enum rs_resolution decree)
 {
 	struct rs_state *state = migration->state;
 
@@ -63,6 +63,7 @@ bool rs_recovery_end_by_decree(struct rs_migration *migration)
 
 	if (paused) {
 		migration->given_up = true;
+		migration->decree = decree;
 		rs_session_wake_locked(state);
 	}
 	pthread_mutex_unlock(&state->lock);
@@ -179,6 +180,7 @@ int rs_recovery_wait(struct rs_migration *migration)
 			rs_migration_set_status(migration, RS_STATUS_POSTCOPY_RECOVER);
 			return 0;
 		}
+		migration->stream = NULL;
 		/* A failure is the next pause's reason, unless it is final. */
 		if (result == 1) {
 			drop_offer(migration);

@@ -22,7 +22,7 @@ void rs_recovery_close(struct rs_migration *migration);
  * -ENOMEM: nothing happened. */
 int rs_recovery_offer(struct rs_migration *migration, const struct rs_opening *opening);
 
-/* Any thread: end it. False if it is not paused. */
-bool rs_recovery_end_by_decree(struct rs_migration *migration);
+/* Any thread: end it, saying whose the guest is. False if it is not paused. */
+bool rs_recovery_end_by_decree(struct rs_migration *migration, enum rs_resolution decree);
 
 #endif
