@@ -168,9 +168,11 @@ class Migrate(VmmCase):
         there.wait_status("setup")
         source = self.start(Program([TINYVMM, "run", "--memory", "32M", "--control",
                                      self.path("control")]))
-        there.until(lambda: os.path.exists(self.path("control")))
-        subprocess.run([TINYVMM, "control", self.path("control"), "migrate",
-                        f"unix:{self.path('in')}"], check=True)
+        control = [TINYVMM, "control", self.path("control")]
+        # The file is there before it listens.
+        there.until(lambda: not subprocess.run([*control, "status"], capture_output=True,
+                                               check=False).returncode)
+        subprocess.run([*control, "migrate", f"unix:{self.path('in')}"], check=True)
         source.end(0)
         there.wait_work()
 
