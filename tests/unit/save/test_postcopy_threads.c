@@ -2,6 +2,7 @@
 /* Postcopy at the source, by two threads: one saves, one hears requests. */
 #include "postcopy_subject.h"
 
+#include "support/fake_stream.h"
 #include "transport/stream.h"
 
 #include <pthread.h>
@@ -215,6 +216,54 @@ static void urgent_pages(void **state)
 	subject_close();
 }
 
+static _Atomic bool completed, late;
+
+static void note_taken(void *opaque)
+{
+	(void)opaque;
+	if (completed)
+		late = true;
+}
+
+static void *ask_for_b(void *opaque)
+{
+	(void)opaque;
+	subject_ask("b", 0, REGION_BYTES);
+	return NULL;
+}
+
+/* The last body ends when nothing is under way on the urgent stream any more. */
+static void the_last_body_waits_for_urgent_pages(void **state)
+{
+	const struct fake_options slow = { .capacity = 64 << 20,
+					   .max_bytes = 256 << 10,
+					   .write_delay_us = 500,
+					   .taken = note_taken };
+
+	(void)state;
+	for (unsigned i = 0; i < 10; i++) {
+		struct rs_stream *writer, *reader;
+		pthread_t thread;
+
+		completed = late = false;
+		subject_open(&subject_sizes[0], false);
+		memset(subject.memory[1], 1, REGION_BYTES);
+		assert_int_equal(fake_stream_pipe(&slow, &writer, &reader), 0);
+		subject_begin();
+		rs_ram_save_set_urgent_stream(subject.state, writer);
+		assert_int_equal(pthread_create(&thread, NULL, ask_for_b, NULL), 0);
+		usleep(i * 200);
+		assert_int_equal(rs_ram_save_complete(subject.state, subject.main.stream), 0);
+		completed = true;
+		pthread_join(thread, NULL);
+		assert_false(late);
+		rs_ram_save_set_urgent_stream(subject.state, NULL);
+		subject_close();
+		rs_stream_close(writer, NULL);
+		rs_stream_close(reader, NULL);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -224,6 +273,7 @@ int main(void)
 		cmocka_unit_test(a_wake_does_not_end_the_last_body),
 		cmocka_unit_test(the_urgent_stream_breaks),
 		cmocka_unit_test(urgent_pages),
+		cmocka_unit_test(the_last_body_waits_for_urgent_pages),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
