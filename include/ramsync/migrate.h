@@ -181,7 +181,7 @@ enum rs_resume {
  *
  * Context: all are called by the thread that migrates, one at a time. In postcopy at the destination @event,
  *	@observe and @open_channel are called by another thread of the library's, which may be while
- *	@load_device or @resume runs; @observe still once at a time.
+ *	@load_device or @resume runs; @event and @observe still one at a time.
  */
 struct rs_vm_ops {
 	size_t size;

@@ -50,7 +50,7 @@ struct rs_migration *rs_migration_new(struct rs_state *state, const struct rs_vm
 	migration->vm = *vm;
 	migration->opaque = opaque;
 	migration->outgoing = outgoing;
-	if (pthread_mutex_init(&migration->observing, NULL) != 0) {
+	if (pthread_mutex_init(&migration->telling, NULL) != 0) {
 		free(migration);
 		return NULL;
 	}
@@ -68,11 +68,11 @@ void rs_migration_free(struct rs_migration *migration)
 {
 	if (migration == NULL)
 		return;
-	pthread_mutex_destroy(&migration->observing);
+	pthread_mutex_destroy(&migration->telling);
 	free(migration);
 }
 
-static void tell(struct rs_migration *migration, enum rs_event_type type, const char *text)
+static void tell_locked(struct rs_migration *migration, enum rs_event_type type, const char *text)
 {
 	const struct rs_event event = {
 		.size = sizeof(event),
@@ -84,6 +84,14 @@ static void tell(struct rs_migration *migration, enum rs_event_type type, const 
 
 	if (migration->vm.event != NULL)
 		migration->vm.event(migration->opaque, &event);
+}
+
+/* In postcopy two threads may have something to tell at once. */
+static void tell(struct rs_migration *migration, enum rs_event_type type, const char *text)
+{
+	pthread_mutex_lock(&migration->telling);
+	tell_locked(migration, type, text);
+	pthread_mutex_unlock(&migration->telling);
 }
 
 void rs_migration_begin(struct rs_migration *migration)
@@ -107,10 +115,12 @@ void rs_migration_set_status_why(struct rs_migration *migration, enum rs_status 
 	struct rs_state *state = migration->state;
 
 	/* One thread at a time goes from one status to the next; the others only look. */
-	if (!is_next(state, status))
-		return;
-	atomic_store_explicit(&state->status, (int)status, memory_order_release);
-	tell(migration, RS_EVENT_STATUS, why);
+	pthread_mutex_lock(&migration->telling);
+	if (is_next(state, status)) {
+		atomic_store_explicit(&state->status, (int)status, memory_order_release);
+		tell_locked(migration, RS_EVENT_STATUS, why);
+	}
+	pthread_mutex_unlock(&migration->telling);
 }
 
 void rs_migration_set_status(struct rs_migration *migration, enum rs_status status)
@@ -156,10 +166,9 @@ void rs_migration_observe(struct rs_migration *migration, struct rs_observation 
 	observation.size = sizeof(observation);
 	if (observation.name == NULL)
 		observation.name = "";
-	/* In postcopy two threads read at once. */
-	pthread_mutex_lock(&migration->observing);
+	pthread_mutex_lock(&migration->telling);
 	migration->vm.observe(migration->opaque, &observation);
-	pthread_mutex_unlock(&migration->observing);
+	pthread_mutex_unlock(&migration->telling);
 }
 
 void rs_migration_tell_passes(struct rs_migration *migration)

@@ -30,7 +30,7 @@ struct rs_migration {
 
 	/* any thread */
 	_Atomic bool postcopy_wanted;
-	pthread_mutex_t observing; /* held while the VMM observes */
+	pthread_mutex_t telling; /* held while the VMM is told something */
 
 	/* guarded by the state's lock */
 	bool committed; /* too late for cancel */
