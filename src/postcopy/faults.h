@@ -63,7 +63,8 @@ uint8_t *rs_faults_staging(struct rs_faults *faults, struct rs_region *region, u
 /*
  * Give host pages [offset, offset + bytes) their content, mark them as received, and let those that wait
  * for them go on. data: the content, or NULL for zeros; what rs_faults_staging() gave is not copied
- * again. None of the pages may have been received before. 0 or a negative errno with a text.
+ * again. None of the pages may have been received before, and nobody may discard them before they are (a balloon
+ * must wait). 0 or a negative errno with a text.
  */
 int rs_faults_place(struct rs_faults *faults, struct rs_region *region, uint64_t offset,
 		    uint64_t bytes, const uint8_t *data, struct rs_error *error);

@@ -253,6 +253,29 @@ static void the_way_of_faults_is_asked_for(void **state)
 	faulted_fini(&faulted);
 }
 
+/* A neighbour that somebody waits for was asked for. */
+static void neighbours_are_not_asked_for_twice(void **state)
+{
+	struct faulted faulted;
+	struct toucher toucher;
+
+	(void)state;
+	FAULTED_BEGIN();
+	faulted_init(&faulted, &kinds[0], 64);
+	faulted_start(&faulted);
+	toucher_start(&toucher, &faulted, 15);
+	assert_int_equal(wait_for_request(&faulted, 0), 15);
+	touch_and_place(&faulted, 10);
+	touch_and_place(&faulted, 11);
+	/* Two more would be 14 and 15. */
+	touch_and_place(&faulted, 13);
+	assert_requested(&faulted, 2, 11, 2);
+	assert_requested(&faulted, 3, 13, 2);
+	place_and_check(&faulted, 15, false);
+	toucher_join(&toucher);
+	faulted_fini(&faulted);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -263,6 +286,7 @@ int main(void)
 		cmocka_unit_test(pages_that_the_guest_gives_up_are_zero),
 		cmocka_unit_test(system_calls_wait_too),
 		cmocka_unit_test(the_way_of_faults_is_asked_for),
+		cmocka_unit_test(neighbours_are_not_asked_for_twice),
 	};
 
 	return cmocka_run_group_tests(tests, faulted_setup, huge_pages_teardown);

@@ -165,6 +165,8 @@ static void an_embedders_userfaultfd_serves(void **state)
 			faulted.faults = NULL;
 		}
 		assert_true(holds_content(&faulted, 3));
+		/* Nobody would answer. */
+		assert_true(holds_zeros(&faulted, 4));
 		assert_true(fcntl(own, F_GETFD) >= 0);
 		faulted_fini(&faulted);
 		close(own);
