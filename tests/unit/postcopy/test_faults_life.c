@@ -252,6 +252,7 @@ static void a_region_that_goes_waits_for_the_end(void **state)
 	assert_int_equal(pthread_join(thread, NULL), 0);
 	/* With the session, the bitmaps would have gone in the load's end. */
 	rs_session_close(&faulted.state);
+	rs_regions_destroy(&faulted.state);
 	rs_state_fini(&faulted.state);
 	munmap(faulted.host, faulted.units * faulted.unit_bytes);
 }
