@@ -58,8 +58,8 @@ enum rs_pending {
  * @state: the state.
  * @how: whether to sync first.
  * @precopy_only: receives bytes that must go before the guest is stopped; may be NULL.
- * @postcopy_able: receives bytes that could also go afterwards; may be NULL. 0 as long as postcopy
- *	is not in use.
+ * @postcopy_able: receives bytes that could also go afterwards; may be NULL. 0 while the parameter
+ *	postcopy-ram is off.
  *
  * Return: 0 or the error of a dirty log.
  * Source: ram_save_pending of QEMU 7.2, ram_state_pending_exact of 8.0.
@@ -90,7 +90,7 @@ RS_API int rs_save_iterate(struct rs_state *state, struct rs_stream *stream);
 RS_API int rs_save_throttle(struct rs_state *state, struct rs_stream *stream);
 
 /**
- * rs_save_complete() - sync once more and write all that is left, without a rate limit.
+ * rs_save_complete() - write all that is left, without a rate limit; before postcopy, sync once more.
  * @state: the state.
  * @stream: writable. The guest must be stopped, and nothing else may write its memory.
  *

@@ -26,6 +26,7 @@
 #include <ramsync/observe.h>
 #include <ramsync/param.h>
 #include <ramsync/postcopy.h>
+#include <ramsync/postcopy_handlers.h>
 #include <ramsync/region.h>
 #include <ramsync/state.h>
 #include <ramsync/stats.h>

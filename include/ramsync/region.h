@@ -74,6 +74,16 @@ struct rs_region_config {
 };
 
 /**
+ * struct rs_byte_range - a part of a region.
+ * @start: offset of its first byte.
+ * @bytes: its length.
+ */
+struct rs_byte_range {
+	uint64_t start;
+	uint64_t bytes;
+};
+
+/**
  * rs_region_add() - tell a state about a piece of guest memory.
  * @state: the state.
  * @config: the description.

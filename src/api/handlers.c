@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/versioned.h"
 #include "load/load.h"
+#include "postcopy/faults.h"
 #include "save/save.h"
 #include "transport/stream.h"
 
@@ -54,10 +55,12 @@ int rs_save_pending(struct rs_state *state, enum rs_pending how, uint64_t *preco
 	if (result == 0)
 		result = rs_ram_save_pending(state, how, &bytes);
 	rs_session_detach(state);
+	bool may_wait = rs_params_number(&state->params, RS_PARAM_POSTCOPY_RAM) != 0;
+
 	if (precopy_only != NULL)
-		*precopy_only = bytes;
+		*precopy_only = may_wait ? 0 : bytes;
 	if (postcopy_able != NULL)
-		*postcopy_able = 0;
+		*postcopy_able = may_wait ? bytes : 0;
 	rs_phase_leave(state, RS_CALL_SAVE_PENDING, result);
 	return result;
 }
@@ -156,7 +159,10 @@ int rs_load_cleanup(struct rs_state *state)
 	if (result != 0)
 		return result;
 	if (state->load != NULL) {
+		struct rs_faults *faults = state->load->faults;
+
 		rs_ram_load_cleanup(state);
+		rs_faults_destroy(faults);
 		rs_session_close(state);
 		rs_counter_set(state->counters.end_ns, rs_clock_ns());
 	}

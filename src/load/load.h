@@ -22,6 +22,7 @@ struct rs_zero_window {
 	struct rs_extent holes[RS_ZERO_WINDOW_HOLES];
 };
 
+struct rs_faults;
 struct rs_postcopy_load;
 
 /* All of it belongs to the thread that loads; in postcopy another one reads what is immutable. */
@@ -38,6 +39,7 @@ struct rs_load {
 	bool advised; /* postcopy is to come */
 	uint64_t host_page_sizes;
 	struct rs_postcopy_load *postcopy; /* NULL before it begins */
+	struct rs_faults *faults;          /* of the public handlers, which destroy it */
 
 	struct rs_population_slot population;
 	struct rs_zero_window window;

@@ -85,6 +85,16 @@ int rs_ram_save_discard(struct rs_state *state, bool last, rs_discard_emit *emit
 	return rs_session_code(state);
 }
 
+bool rs_ram_save_was_discarded(const struct rs_state *state)
+{
+	return state->save->postcopy.told.words != NULL;
+}
+
+bool rs_ram_save_in_postcopy(const struct rs_state *state)
+{
+	return atomic_load(&state->save->postcopy.on);
+}
+
 /* ---- beginning, and again ------------------------------------------------------------------ */
 
 void rs_ram_save_begin_postcopy(struct rs_state *state)

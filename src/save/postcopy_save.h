@@ -23,6 +23,10 @@ int rs_ram_save_check_postcopy(struct rs_state *state);
  */
 int rs_ram_save_discard(struct rs_state *state, bool last, rs_discard_emit *emit, void *opaque);
 
+/* Whether that was done at all, and what follows. */
+bool rs_ram_save_was_discarded(const struct rs_state *state);
+bool rs_ram_save_in_postcopy(const struct rs_state *state);
+
 /* The last of that is done: from now on rs_ram_save_iterate() sends each page once, under
  * max-postcopy-bandwidth, and requests may come. */
 void rs_ram_save_begin_postcopy(struct rs_state *state);

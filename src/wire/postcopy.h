@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "wire/outer.h"
 
+#include <ramsync/region.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -28,11 +29,6 @@ int rs_postcopy_advice_parse(const uint8_t *data, size_t bytes, struct rs_postco
 			     struct rs_error *error);
 
 /* POSTCOPY_RAM_DISCARD: bytes of one region. */
-struct rs_byte_range {
-	uint64_t start;
-	uint64_t bytes;
-};
-
 /* As many as QEMU puts into one, and we do; more are read. */
 #define RS_DISCARD_RANGES 12u
 #define RS_DISCARD_MAX_BYTES (1u + 1u + 255u + 1u + RS_DISCARD_RANGES * 16u)
