@@ -159,10 +159,9 @@ int rs_load_cleanup(struct rs_state *state)
 	if (result != 0)
 		return result;
 	if (state->load != NULL) {
-		struct rs_faults *faults = state->load->faults;
-
+		/* The guest runs, and may fault up to here. */
+		rs_faults_destroy(state->load->faults);
 		rs_ram_load_cleanup(state);
-		rs_faults_destroy(faults);
 		rs_session_close(state);
 		rs_counter_set(state->counters.end_ns, rs_clock_ns());
 	}

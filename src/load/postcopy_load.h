@@ -32,7 +32,7 @@ int rs_ram_load_discard(struct rs_state *state, const struct rs_discard *discard
 /*
  * From now on rs_ram_load() places pages through faults, and XBZRLE and lists of regions are errors. NULL: the
  * guest does not run before all is there (a recorded stream): pages are placed as in precopy, each once. faults
- * must stay until the load is cleaned up. The session's error.
+ * must stay as long as pages are loaded. The session's error.
  */
 int rs_ram_load_begin_postcopy(struct rs_state *state, struct rs_faults *faults);
 

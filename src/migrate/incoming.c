@@ -406,8 +406,8 @@ int rs_migration_run_in(struct rs_migration *migration, struct rs_stream *stream
 
 	if (result != 0 && result != RS_ERROR_IN_DOUBT)
 		observe_failure(&in);
-	rs_ram_load_cleanup(in.state);
 	rs_postcopy_in_destroy(in.postcopy);
+	rs_ram_load_cleanup(in.state);
 	rs_counters_end(&in.state->counters, rs_incoming_wire_bytes(&in));
 	if (result != 0 && result != RS_ERROR_IN_DOUBT)
 		give_up(&in);
