@@ -5,6 +5,7 @@
 #include "load/load.h"
 #include "migrate/migration.h"
 #include "postcopy/blocktime.h"
+#include "postcopy/faults.h"
 #include "save/save.h"
 
 #include <stdlib.h>
@@ -58,6 +59,8 @@ void rs_state_destroy(struct rs_state *state)
 		return;
 	rs_background_fini(state);
 	rs_ram_save_cleanup(state);
+	if (state->load != NULL)
+		rs_faults_destroy(state->load->faults);
 	rs_ram_load_cleanup(state);
 	rs_migration_free(state->migration);
 	rs_regions_destroy(state);
