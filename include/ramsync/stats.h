@@ -61,6 +61,10 @@ RS_BEGIN_DECLS
  * @compress_bytes: of records of compressed pages, without the first 8 of each.
  * @compress_rate: source: in the last period in which there were any, the bytes of compressed
  *	pages over those that were sent for them.
+ * @postcopy_requests: messages that asked for pages, heard or sent.
+ * @postcopy_duplicates: ours, destination: pages that came twice in postcopy, and were dropped.
+ * @postcopy_blocktime_ns: ours, destination: time in which every registered vCPU waited for a page.
+ * @postcopy_latency_ns: destination: how long a fault waited for its page, on average.
  */
 struct rs_stats {
 	size_t size;
@@ -102,6 +106,10 @@ struct rs_stats {
 	double compress_busy_rate;
 	uint64_t compress_bytes;
 	double compress_rate;
+	uint64_t postcopy_requests;
+	uint64_t postcopy_duplicates;
+	uint64_t postcopy_blocktime_ns;
+	uint64_t postcopy_latency_ns;
 };
 
 /**

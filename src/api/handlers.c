@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/versioned.h"
 #include "load/load.h"
+#include "postcopy/blocktime.h"
 #include "postcopy/faults.h"
 #include "save/save.h"
 #include "transport/stream.h"
@@ -125,6 +126,7 @@ int rs_load_setup(struct rs_state *state, const struct rs_load_ops *ops, void *o
 				       ops->size);
 	}
 	rs_counters_begin(&state->counters);
+	rs_blocktime_reset(state->blocktime);
 	rs_session_open(state);
 	result = rs_ram_load_setup(state, &mine, opaque);
 	if (result != 0) {

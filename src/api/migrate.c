@@ -4,6 +4,7 @@
 #include "base/versioned.h"
 #include "migrate/handover.h"
 #include "migrate/recovery.h"
+#include "postcopy/blocktime.h"
 #include "transport/address.h"
 
 /* ---- one migration ------------------------------------------------------------------------- */
@@ -54,6 +55,7 @@ static int begin(struct rs_state *state, struct rs_stream *stream, const struct 
 		return rs_state_refuse(state, -ENOMEM, "no memory for a migration");
 	}
 	rs_counters_begin(&state->counters);
+	rs_blocktime_reset(state->blocktime);
 	if (stream != NULL)
 		rs_session_open(state);
 	else /* while it waits for a peer regions may come and go */

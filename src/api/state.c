@@ -94,6 +94,7 @@ int rs_error_get(const struct rs_state *state, enum rs_error_source source, stru
 
 int rs_stats_get(const struct rs_state *state, struct rs_stats *stats)
 {
+	struct rs_blocktime_summary waits;
 	struct rs_stats mine = { 0 };
 	size_t bytes = stats->size;
 
@@ -101,6 +102,9 @@ int rs_stats_get(const struct rs_state *state, struct rs_stats *stats)
 		return -EINVAL;
 	rs_counters_read(&state->counters, state->page_bytes,
 			 atomic_load_explicit(&state->dirty_pages, memory_order_relaxed), &mine);
+	rs_blocktime_read(state->blocktime, &waits);
+	mine.postcopy_blocktime_ns = waits.all_blocked_ns;
+	mine.postcopy_latency_ns = waits.faults != 0 ? waits.latency_ns / waits.faults : 0;
 	mine.size = bytes;
 	memset(stats, 0, bytes);
 	memcpy(stats, &mine, rs_min_u64(bytes, sizeof(mine)));

@@ -50,6 +50,10 @@ static const struct rs_stat_info stat_table[] = {
 	STAT(compress_busy_rate, "compression.busy-rate", "", 1),
 	STAT(compress_bytes, "compression.compressed-size", "bytes", 0),
 	STAT(compress_rate, "compression.compression-rate", "", 1),
+	STAT(postcopy_requests, "postcopy-requests", "", 0),
+	STAT(postcopy_duplicates, "postcopy-duplicates", "pages", 0),
+	STAT(postcopy_blocktime_ns, "postcopy-blocktime-ns", "ns", 0),
+	STAT(postcopy_latency_ns, "postcopy-latency", "ns", 0),
 };
 
 const struct rs_stat_info *rs_stat_next(const struct rs_stat_info *previous)
@@ -146,4 +150,6 @@ void rs_counters_read(const struct rs_counters *counters, uint32_t page_bytes, u
 	stats->compress_busy_rate = millionths(&counters->compress_busy_rate);
 	stats->compress_bytes = rs_counter_get(counters->compress_bytes);
 	stats->compress_rate = millionths(&counters->compress_rate);
+	stats->postcopy_requests = rs_counter_get(counters->postcopy_requests);
+	stats->postcopy_duplicates = rs_counter_get(counters->postcopy_duplicates);
 }
