@@ -31,6 +31,9 @@ RS_BEGIN_DECLS
  * @RS_OBSERVED_END: the end mark, or the end of the device state that was taken as it stands.
  * @RS_OBSERVED_FAILURE: reading failed. offset: of the record in which it failed; number: the
  *	negative errno, cast; name: the error's text.
+ * @RS_OBSERVED_OPERAND: what the command before is about. number: the command's. POSTCOPY_RAM_DISCARD: name, address
+ *	and bytes, once for each of its ranges; RECV_BITMAP: name of the region; PACKAGED: bytes of the package, which
+ *	begins there; POSTCOPY_ADVISE: bytes of the source's target pages.
  */
 enum rs_observation_type {
 	RS_OBSERVED_HEADER,
@@ -43,6 +46,7 @@ enum rs_observation_type {
 	RS_OBSERVED_OPAQUE,
 	RS_OBSERVED_END,
 	RS_OBSERVED_FAILURE,
+	RS_OBSERVED_OPERAND,
 };
 
 /**
@@ -107,12 +111,14 @@ struct rs_observation {
  * @RS_HEADER_IGNORE_SHARED: the capability x-ignore-shared is on.
  * @RS_HEADER_MAPPED_RAM: the capability mapped-ram is on, which is not supported.
  * @RS_HEADER_UUID: there is a uuid.
+ * @RS_HEADER_RETURN_PATH: the source opens a return path, first of all (QEMU's form).
  */
 enum rs_header_flags {
 	RS_HEADER_NATIVE = 1 << 0,
 	RS_HEADER_IGNORE_SHARED = 1 << 1,
 	RS_HEADER_MAPPED_RAM = 1 << 2,
 	RS_HEADER_UUID = 1 << 3,
+	RS_HEADER_RETURN_PATH = 1 << 4,
 };
 
 /**

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/checked.h"
+#include "base/bytes.h"
 #include "migrate/header_io.h"
+#include "wire/outer.h"
 
 #include <ramsync/observe.h>
 #include <string.h>
@@ -32,6 +34,20 @@ static uint32_t flags_of(const struct rs_header *header, bool native)
 	       (header->has_uuid ? RS_HEADER_UUID : 0u);
 }
 
+/* What a source of QEMU's form says next, if it does. */
+static uint32_t peek_return_path(struct rs_stream *stream, size_t at)
+{
+	const size_t bytes = 5;
+	const uint8_t *data;
+
+	if (rs_stream_peek(stream, &data, at + bytes) < (ssize_t)(at + bytes))
+		return 0;
+	data += at;
+	return data[0] == RS_OUTER_COMMAND && rs_get_be16(data + 1) == RS_COMMAND_OPEN_RETURN_PATH
+		   ? RS_HEADER_RETURN_PATH
+		   : 0;
+}
+
 int rs_stream_peek_header(struct rs_stream *stream, struct rs_stream_header *header,
 			  struct rs_error *error)
 {
@@ -53,6 +69,8 @@ int rs_stream_peek_header(struct rs_stream *stream, struct rs_stream_header *hea
 	bool native = strcmp(parsed.machine, RS_NATIVE_MACHINE) == 0;
 
 	found.flags = flags_of(&parsed, native);
+	if (!native)
+		found.flags |= peek_return_path(stream, (size_t)result);
 	found.page_bytes = 1u << parsed.page_bits;
 	if (!native)
 		memcpy(found.machine, parsed.machine, sizeof(parsed.machine));

@@ -164,7 +164,7 @@ static int next_record(struct rs_incoming *in)
 	if (rs_stream_peek(in->stream, &data, 1) == 1)
 		return *data;
 	rs_stream_get_u8(in->stream);
-	return rs_migration_fail_stream(in->migration);
+	return rs_session_check_stream(in->state, in->stream);
 }
 
 /* Whether everything from here on is to be taken as it stands. */

@@ -37,7 +37,16 @@ static size_t end_of_devices(const uint8_t *data, size_t bytes)
 	return end;
 }
 
-static int run(struct rs_incoming *in, const uint8_t *data, size_t bytes, uint64_t start)
+/* One command, as is_command() found it, and no more. */
+static int get_command(struct rs_incoming *in)
+{
+	in->record_at = in->offset;
+	rs_stream_skip(in->stream, 1);
+	return rs_incoming_command(in);
+}
+
+static int run(struct rs_incoming *in, const uint8_t *data, size_t bytes, uint64_t start,
+	       int (*get)(struct rs_incoming *in))
 {
 	struct rs_incoming package = *in;
 
@@ -48,7 +57,7 @@ static int run(struct rs_incoming *in, const uint8_t *data, size_t bytes, uint64
 	package.part = RS_PART_PACKAGE;
 	package.offset = start;
 	package.ended = false;
-	int result = rs_incoming_get_records(&package);
+	int result = get(&package);
 
 	in->devices |= package.devices;
 	rs_stream_close(package.stream, NULL);
@@ -79,14 +88,15 @@ static int run_opaque(struct rs_incoming *in, const uint8_t *data, size_t bytes,
 	if (end == bytes || !is_command(data, RS_COMMAND_POSTCOPY_LISTEN, 0))
 		return rs_incoming_fail(in, "the package does not begin with LISTEN and end with "
 					    "RUN, so nothing tells its device state apart");
-	int result = run(in, data, BARE_COMMAND_BYTES, start);
+	int result = run(in, data, BARE_COMMAND_BYTES, start, get_command);
 
 	rs_migration_observe(in->migration,
 			     (struct rs_observation){ .type = RS_OBSERVED_OPAQUE,
 						      .offset = start + BARE_COMMAND_BYTES });
 	if (result == 0)
 		result = hand_devices_over(in, data + BARE_COMMAND_BYTES, end - BARE_COMMAND_BYTES);
-	return result != 0 ? result : run(in, data + end, bytes - end, start + end);
+	return result != 0 ? result
+			   : run(in, data + end, bytes - end, start + end, rs_incoming_get_records);
 }
 
 int rs_package_load(struct rs_incoming *in, uint32_t bytes)
@@ -99,7 +109,7 @@ int rs_package_load(struct rs_incoming *in, uint32_t bytes)
 	if (result == 0)
 		result = in->migration->vm.load_opaque != NULL && !in->migration->native
 			     ? run_opaque(in, data, bytes, start)
-			     : run(in, data, bytes, start);
+			     : run(in, data, bytes, start, rs_incoming_get_records);
 	free(data);
 	return result;
 }

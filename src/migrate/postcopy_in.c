@@ -11,6 +11,7 @@
 #include "transport/stream.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 static int out_of_place(struct rs_incoming *in, const char *command)
 {
@@ -44,6 +45,22 @@ int rs_postcopy_in_probe(struct rs_incoming *in)
 		   : rs_session_fail_with(in->state, &error);
 }
 
+/* A name from the stream is not terminated. */
+void rs_postcopy_in_observe(struct rs_incoming *in, const struct rs_message *message,
+			    const char *name, uint8_t name_bytes, struct rs_byte_range range)
+{
+	char text[256];
+
+	memcpy(text, name, name_bytes);
+	text[name_bytes] = '\0';
+	rs_migration_observe(in->migration, (struct rs_observation){ .type = RS_OBSERVED_OPERAND,
+								     .offset = in->record_at,
+								     .number = message->type,
+								     .name = text,
+								     .address = range.start,
+								     .bytes = range.bytes });
+}
+
 int rs_postcopy_in_advise(struct rs_incoming *in, const struct rs_message *message)
 {
 	struct rs_postcopy_advice advice;
@@ -55,8 +72,11 @@ int rs_postcopy_in_advise(struct rs_incoming *in, const struct rs_message *messa
 	if (result == 0 &&
 	    rs_postcopy_advice_parse(message->payload, message->bytes, &advice, &error) != 0)
 		result = rs_session_fail_with(in->state, &error);
-	if (result == 0)
+	if (result == 0) {
+		rs_postcopy_in_observe(in, message, "", 0,
+				       (struct rs_byte_range){ .bytes = advice.target_page_bytes });
 		result = rs_postcopy_in_probe(in);
+	}
 	if (result == 0)
 		result = rs_ram_load_advise(in->state, &advice);
 	if (result != 0)
@@ -77,6 +97,9 @@ int rs_postcopy_in_discard(struct rs_incoming *in, const struct rs_message *mess
 	in->postcopy->phase = RS_POSTCOPY_DISCARDED;
 	if (rs_discard_parse(message->payload, message->bytes, &discard, &error) != 0)
 		return rs_session_fail_with(in->state, &error);
+	for (size_t i = 0; i < discard.count; i++)
+		rs_postcopy_in_observe(in, message, discard.name, discard.name_bytes,
+				       rs_discard_range(&discard, i));
 	return rs_ram_load_discard(in->state, &discard);
 }
 
@@ -197,10 +220,12 @@ int rs_postcopy_in_package(struct rs_incoming *in, const struct rs_message *mess
 	    postcopy->phase > RS_POSTCOPY_DISCARDED)
 		return out_of_place(in, "PACKAGED");
 	int result = commit_early(in);
+	uint32_t bytes = rs_get_be32(message->payload);
 
+	rs_postcopy_in_observe(in, message, "", 0, (struct rs_byte_range){ .bytes = bytes });
 	postcopy->pages = *in;
 	if (result == 0)
-		result = rs_package_load(in, rs_get_be32(message->payload));
+		result = rs_package_load(in, bytes);
 	if (result == 0 &&
 	    postcopy->phase < (in->recording ? RS_POSTCOPY_LISTENING : RS_POSTCOPY_RUNNING))
 		result = rs_incoming_fail(in, "the package does not say that the guest is to run");

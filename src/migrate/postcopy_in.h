@@ -23,6 +23,7 @@
 #define RS_MIGRATE_POSTCOPY_IN_H
 
 #include "migrate/incoming.h"
+#include "wire/postcopy.h"
 
 /* Commands, each 0 or the session's error. */
 int rs_postcopy_in_advise(struct rs_incoming *in, const struct rs_message *message);
@@ -34,6 +35,10 @@ int rs_postcopy_in_check(struct rs_incoming *in, const struct rs_message *messag
 int rs_postcopy_in_commit(struct rs_incoming *in, const struct rs_message *message);
 int rs_postcopy_in_send_bitmap(struct rs_incoming *in, const struct rs_message *message);
 int rs_postcopy_in_resume(struct rs_incoming *in, const struct rs_message *message);
+
+/* Tell an observer what a command is about. The name need not be terminated. */
+void rs_postcopy_in_observe(struct rs_incoming *in, const struct rs_message *message,
+			    const char *name, uint8_t name_bytes, struct rs_byte_range range);
 
 /* The regions are known now: whether postcopy can keep what was promised. The session's error. */
 int rs_postcopy_in_probe(struct rs_incoming *in);

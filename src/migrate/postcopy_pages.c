@@ -240,6 +240,7 @@ static int agree(struct rs_postcopy_in *postcopy)
 			rs_answers_put_text(pages->answers, RS_RETURN_FAILED, error.text);
 		}
 	}
+	pages->state->load->record_at = 0;
 	pages->part = RS_PART_RECOVERY;
 	pages->ended = false;
 	return result != 0 ? result : rs_incoming_get_records(pages);
@@ -253,6 +254,7 @@ int rs_postcopy_in_send_bitmap(struct rs_incoming *in, const struct rs_message *
 
 	if (rs_bitmap_name_parse(message->payload, message->bytes, &name, &bytes, &error) != 0)
 		return rs_session_fail_with(in->state, &error);
+	rs_postcopy_in_observe(in, message, name, bytes, (struct rs_byte_range){ 0 });
 	struct rs_region *region = rs_region_find_pinned(in->state, name, bytes);
 
 	if (region == NULL || region->received.words == NULL)
@@ -367,6 +369,7 @@ int rs_postcopy_pages_read(struct rs_postcopy_in *postcopy, struct rs_incoming *
 void rs_postcopy_pages_go_back(const struct rs_postcopy_in *postcopy, struct rs_incoming *in)
 {
 	in->progress = postcopy->pages.progress;
+	in->record_at = postcopy->pages.record_at;
 	in->stream = postcopy->pages.stream;
 	in->start_bytes = postcopy->pages.start_bytes;
 	in->broken_bytes = postcopy->pages.broken_bytes;

@@ -245,6 +245,10 @@ static void a_header(void **state)
 	assert_int_equal(header.page_bytes, 4096);
 	assert_string_equal(header.machine, "pc");
 	assert_string_equal(header.uuid, "");
+	assert_int_equal(peek(HEADER "8:8 16:1 16:0 8:1", &header, &error), 0);
+	assert_int_equal(header.flags, RS_HEADER_RETURN_PATH);
+	assert_int_equal(peek(HEADER "8:8 16:2 16:4 32:1", &header, &error), 0);
+	assert_int_equal(header.flags, 0);
 	assert_int_equal(peek(PEER_HEADER "8:8", &header, &error), 0);
 	assert_int_equal(header.flags, RS_HEADER_NATIVE);
 	assert_string_equal(header.machine, "");
