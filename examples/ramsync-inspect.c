@@ -143,7 +143,7 @@ static void read_stream(struct inspection *inspection)
 	if (capture->input.two_way)
 		return;
 	inspection->read_on =
-	    !input_finish(&capture->input, &inspection->behind, &inspection->error);
+	    !capture_finish(capture, &inspection->behind, &inspection->error);
 	inspection->complete = inspection->read_on;
 }
 

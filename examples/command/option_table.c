@@ -97,6 +97,9 @@ const struct option_row option_table[OPTION_COUNT] = {
 				"With --extract: write what came before a damage, too. The exit "
 				"code "
 				"stays 1." },
+	[OPTION_RESUME] = { "resume", "FILE", PROGRAM_INSPECT,
+			    "Where FILE breaks off in postcopy: what the source sent over the next "
+			    "connection. May be given again, for the one after that." },
 	[OPTION_VERIFY] = { "verify", NULL, BOTH,
 			    "Print a digest of all regions, to be compared with the other "
 			    "program's. It is taken after the hand-over, outside of the downtime: "

@@ -86,6 +86,13 @@ static void set_param(struct options *options, const char *name, const char *tex
 			options->param[i].value = text;
 }
 
+static void get_resume(struct options *options, const struct option_value *value)
+{
+	if (options->resumes == OPTIONS_RESUMES_MAX)
+		option_refuse(value->program, "--resume: at most %u", OPTIONS_RESUMES_MAX);
+	options->resume[options->resumes++] = value->text;
+}
+
 static void read_stream_option(struct options *options, enum option_id id,
 			       const struct option_value *value)
 {
@@ -115,6 +122,9 @@ static void read_stream_option(struct options *options, enum option_id id,
 		break;
 	case OPTION_KEEP_GOING:
 		options->keep_going = true;
+		break;
+	case OPTION_RESUME:
+		get_resume(options, value);
 		break;
 	default:
 		read_guest_option(options, id, value);

@@ -11,6 +11,7 @@
 
 #define OPTIONS_REGIONS_MAX 64u
 #define OPTIONS_PARAMS_MAX 64u
+#define OPTIONS_RESUMES_MAX 16u
 
 /* Exit codes of all programs, as --help lists them. */
 enum exit_code {
@@ -78,6 +79,9 @@ struct options {
 	const char *devices; /* where device state goes; NULL for nowhere */
 	const char *save;    /* the directory for regions, or NULL */
 	const char *only_region;
+	const char
+	    *resume[OPTIONS_RESUMES_MAX]; /* recordings that go on where the one before broke */
+	unsigned resumes;
 	struct param_option param[OPTIONS_PARAMS_MAX]; /* all that the library has */
 	unsigned params;
 	bool qemu;

@@ -74,7 +74,7 @@ int input_open(struct input *input, const char *program, const char *where, stru
 	return ret ? fail(error, ret, "%s: %s", where, strerror(-ret)) : 0;
 }
 
-static int read_rest(struct input *input, uint64_t *behind, struct rs_error *error)
+int input_read_rest(struct input *input, uint64_t *behind, struct rs_error *error)
 {
 	const uint8_t *data;
 	ssize_t bytes;
@@ -93,7 +93,7 @@ static int read_rest(struct input *input, uint64_t *behind, struct rs_error *err
 
 int input_finish(struct input *input, uint64_t *behind, struct rs_error *error)
 {
-	int ret = read_rest(input, behind, error);
+	int ret = input_read_rest(input, behind, error);
 	/* It would forget what was wrong before. */
 	int closed = rs_stream_close(input->stream, ret ? NULL : error);
 

@@ -30,6 +30,9 @@ int input_open(struct input *input, const char *program, const char *where, stru
  */
 int input_finish(struct input *input, uint64_t *behind, struct rs_error *error);
 
+/* The same, for a stream that somebody else will close. */
+int input_read_rest(struct input *input, uint64_t *behind, struct rs_error *error);
+
 /* Add what the number in @error, of a stream that failed, stands for, if it was the packing. */
 void input_explain(const struct input *input, struct rs_error *error);
 

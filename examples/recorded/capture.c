@@ -46,10 +46,15 @@ static int vm_resume(void *opaque, enum rs_resume why)
 {
 	struct capture *capture = opaque;
 	struct rs_error error = { 0 };
+	int ret = 0;
 
 	(void)why;
-	return fail_migration(capture->state, capture->ops->complete(capture->opaque, &error),
-			      &error);
+	/* Before the library closes it. */
+	if (capture->resumes)
+		ret = input_read_rest(&capture->resumed, &capture->behind, &error);
+	if (!ret)
+		ret = capture->ops->complete(capture->opaque, &error);
+	return fail_migration(capture->state, ret, &error);
 }
 
 static void vm_observe(void *opaque, const struct rs_observation *seen)
@@ -59,12 +64,50 @@ static void vm_observe(void *opaque, const struct rs_observation *seen)
 	census_observe(&capture->census, seen);
 }
 
+/* Open the next recording, and have the library go on with it. */
+static int go_on(struct capture *capture, struct rs_error *error)
+{
+	const struct options *options = capture->options;
+	struct input *input = &capture->resumed;
+	int ret =
+	    input_open(input, options->program_name, options->resume[capture->resumes++], error);
+
+	if (!ret && input->two_way)
+		ret = fail(error, -EINVAL, "--resume %s: this is no recording", input->where);
+	if (!ret)
+		ret = rs_migrate_recover(capture->state, input->stream);
+	if (ret) {
+		input_close(input);
+		return fail(error, ret, "%s: %s", input->where, strerror(-ret));
+	}
+	census_next_stream(&capture->census);
+	return 0;
+}
+
+/* A postcopy of which no more is there ends here; see explain(). */
+static void take_break(struct capture *capture, const char *why)
+{
+	struct rs_error *error = &capture->why_broken;
+
+	*error = (struct rs_error){ 0 };
+	if (capture->resumes < capture->options->resumes) {
+		if (!go_on(capture, error))
+			return;
+	} else {
+		fail(error, -ENODATA,
+		     "postcopy breaks off: %s (--resume goes on with another recording)", why);
+	}
+	rs_migrate_resolve(capture->state, RS_RESOLVE_DISCARD);
+}
+
 static void vm_event(void *opaque, const struct rs_event *event)
 {
-	const struct capture *capture = opaque;
+	struct capture *capture = opaque;
 
 	if (event->type == RS_EVENT_WARNING)
 		utf8_report(capture->options->program_name, "warning", event->text);
+	else if (event->type == RS_EVENT_STATUS && event->status == RS_STATUS_POSTCOPY_PAUSED)
+		take_break(capture, event->text);
 }
 
 static const struct rs_vm_ops vm_ops = {
@@ -102,6 +145,8 @@ static int create_state(struct capture *capture, struct rs_error *error)
 			    strerror(-ret));
 	rs_param_set(capture->state, "x-ignore-shared", ignore_shared ? "on" : "off");
 	rs_param_set(capture->state, "compress", "on");
+	if (capture_is_recording(capture))
+		rs_param_set(capture->state, "lax", "on");
 	options_set_params(capture->options, capture->state);
 	/* There --compress is about what is written. */
 	if (capture->options->program == PROGRAM_CONVERT)
@@ -129,10 +174,23 @@ int capture_open(struct capture *capture, const struct options *options,
 /* The library's sentence, and what was wrong with the packing. */
 static int explain(struct capture *capture, int ret, struct rs_error *error)
 {
-	rs_error_get(capture->state, RS_ERROR_OF_MIGRATION, error);
+	if (capture->why_broken.code)
+		*error = capture->why_broken;
+	else
+		rs_error_get(capture->state, RS_ERROR_OF_MIGRATION, error);
 	fail(error, ret, "%s", strerror(-ret));
 	input_explain(&capture->input, error);
 	return ret;
+}
+
+static uint64_t wire_bytes(const struct capture *capture)
+{
+	struct rs_stats stats = { .size = sizeof(stats) };
+
+	if (!capture->resumes)
+		return rs_stream_bytes_read(capture->input.stream);
+	rs_stats_get(capture->state, &stats);
+	return stats.wire_bytes;
 }
 
 int capture_read(struct capture *capture, struct rs_error *error)
@@ -140,7 +198,9 @@ int capture_read(struct capture *capture, struct rs_error *error)
 	struct rs_stream *stream = capture->input.stream;
 	int ret = rs_migrate_in(capture->state, stream, &vm_ops, capture);
 
-	capture->stream_bytes = rs_stream_bytes_read(stream);
+	capture->stream_bytes = wire_bytes(capture);
+	/* It was closed. */
+	capture->resumed = (struct input){ 0 };
 	if (ret)
 		return explain(capture, ret, error);
 	if (capture->census.out_of_memory)
@@ -159,4 +219,16 @@ void capture_close(struct capture *capture)
 bool capture_is_native(const struct capture *capture)
 {
 	return capture->header.flags & RS_HEADER_NATIVE;
+}
+
+bool capture_is_recording(const struct capture *capture)
+{
+	return capture->options->program == PROGRAM_INSPECT && !capture->input.two_way &&
+	       capture->header.flags & RS_HEADER_RETURN_PATH;
+}
+
+int capture_finish(struct capture *capture, uint64_t *behind, struct rs_error *error)
+{
+	*behind = capture->behind;
+	return capture->resumes ? 0 : input_finish(&capture->input, behind, error);
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A stream that is read into memory by somebody who has no device model and runs no guest: regions
- * as the stream says, everything counted, device state handed on as it stands.
+ * as the stream says, everything counted, device state handed on as it stands. A postcopy that broke off
+ * goes on with the recordings of --resume.
  */
 #ifndef EXAMPLES_CAPTURE_H
 #define EXAMPLES_CAPTURE_H
@@ -23,6 +24,10 @@ struct capture {
 	const struct capture_ops *ops;
 	void *opaque;
 	struct input input;
+	struct input resumed; /* in its place, the library's to close; or none */
+	unsigned resumes;     /* so many of the options' are used up */
+	uint64_t behind;      /* bytes behind the end of the resumed stream */
+	struct rs_error why_broken;
 	struct rs_stream_header header;
 	struct rs_state *state;
 	struct memory memory;
@@ -43,7 +48,13 @@ int capture_read(struct capture *capture, struct rs_error *error);
 
 void capture_close(struct capture *capture);
 
+/* After capture_read(): as input_finish(). */
+int capture_finish(struct capture *capture, uint64_t *behind, struct rs_error *error);
+
 /* Is it in the native form of the library? */
 bool capture_is_native(const struct capture *capture);
+
+/* What a source said that had answers, one direction of it, and we just look? "lax" is on, then. */
+bool capture_is_recording(const struct capture *capture);
 
 #endif

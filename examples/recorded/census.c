@@ -7,7 +7,7 @@
 
 void census_init(struct census *census, uint32_t page_bytes)
 {
-	*census = (struct census){ .page_bytes = page_bytes };
+	*census = (struct census){ .page_bytes = page_bytes, .stream = 1 };
 }
 
 /* ---- regions ------------------------------------------------------------------------------- */
@@ -229,9 +229,10 @@ static void free_entries(struct census_entries *entries)
 	free(entries->entry);
 }
 
-static struct census_entry entry_of(const struct rs_observation *seen)
+static struct census_entry entry_of(const struct census *census, const struct rs_observation *seen)
 {
 	return (struct census_entry){
+		.stream = census->stream,
 		.offset = seen->offset,
 		.stream_bytes = seen->stream_bytes,
 		.number = seen->number,
@@ -243,7 +244,7 @@ static struct census_entry entry_of(const struct rs_observation *seen)
 
 static void see_section(struct census *census, const struct rs_observation *seen)
 {
-	census->section = entry_of(seen);
+	census->section = entry_of(census, seen);
 	census->in_section = true;
 	census->ram_bodies += !strcmp(seen->name, "ram");
 	census->section.name = append(census, &census->sections, &census->section, seen->name);
@@ -258,6 +259,56 @@ static void see_section_end(struct census *census, const struct rs_observation *
 		return;
 	sections->entry[sections->count - 1].records = census->section.records;
 	sections->entry[sections->count - 1].stream_bytes = seen->stream_bytes;
+}
+
+/* A range that is given up, to come again in postcopy. */
+static void drop_pages(struct census *census, const struct rs_observation *seen)
+{
+	struct census_region *region = census_find(census, seen->name);
+	uint64_t first = seen->address / census->page_bytes;
+
+	if (!region || !region->came || seen->address > region->bytes ||
+	    seen->bytes > region->bytes - seen->address)
+		return; /* the library refuses it */
+	region->pages_came -=
+	    change_pages(region->came, first, first + seen->bytes / census->page_bytes, false);
+}
+
+static void see_operand(struct census *census, const struct rs_observation *seen)
+{
+	struct census_operands *operands = &census->operands;
+	size_t count = operands->count;
+
+	if (seen->bytes)
+		drop_pages(census, seen);
+	if (count == CENSUS_ENTRIES_MAX || !census->commands.count || census->commands.left_out) {
+		operands->left_out++;
+		return;
+	}
+	/* Room for a power of two of them. */
+	if (!(count & (count - 1))) {
+		size_t room = count ? 2 * count : 1;
+		struct census_operand *grown = realloc(operands->operand, room * sizeof(*grown));
+
+		census->out_of_memory |= !grown;
+		if (!grown)
+			return;
+		operands->operand = grown;
+	}
+	operands->operand[count] = (struct census_operand){
+		.entry = census->commands.count - 1,
+		.name = strdup(seen->name),
+		.address = seen->address,
+		.bytes = seen->bytes,
+	};
+	census->out_of_memory |= !operands->operand[count].name;
+	operands->count += !!operands->operand[count].name;
+}
+
+void census_next_stream(struct census *census)
+{
+	census->stream++;
+	census->in_section = false;
 }
 
 /* ---- all ----------------------------------------------------------------------------------- */
@@ -291,8 +342,11 @@ void census_observe(struct census *census, const struct rs_observation *seen)
 		see_feature(census, seen->name);
 		break;
 	case RS_OBSERVED_COMMAND:
-		command = entry_of(seen);
+		command = entry_of(census, seen);
 		append(census, &census->commands, &command, seen->name);
+		break;
+	case RS_OBSERVED_OPERAND:
+		see_operand(census, seen);
 		break;
 	case RS_OBSERVED_SECTION:
 		see_section(census, seen);
@@ -337,5 +391,8 @@ void census_fini(struct census *census)
 		free(census->features[i]);
 	free_entries(&census->sections);
 	free_entries(&census->commands);
+	for (size_t i = 0; i < census->operands.count; i++)
+		free(census->operands.operand[i].name);
+	free(census->operands.operand);
 	*census = (struct census){ 0 };
 }

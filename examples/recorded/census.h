@@ -31,8 +31,23 @@ struct census_region {
 	uint64_t *came;      /* a bit for each page */
 };
 
+/* What a command is about: a range of a region, a region, or just a number of bytes. */
+struct census_operand {
+	size_t entry; /* which command's */
+	char *name;   /* "" for none */
+	uint64_t address;
+	uint64_t bytes;
+};
+
+struct census_operands {
+	struct census_operand *operand;
+	size_t count;
+	uint64_t left_out; /* beyond the bound */
+};
+
 /* A section, or a command, which has a number and a name and no more. */
 struct census_entry {
+	unsigned stream; /* in which of several; offsets are its own */
 	uint64_t offset;
 	uint64_t stream_bytes; /* 0: it broke off in it */
 	uint64_t records;
@@ -55,6 +70,8 @@ struct census {
 	unsigned feature_count;
 	struct census_entries sections;
 	struct census_entries commands;
+	struct census_operands operands; /* of commands, in their order */
+	unsigned stream;                 /* the one being read, from 1 on */
 	uint64_t ram_bodies;
 	struct census_region **region; /* in the order of the list */
 	size_t regions;
@@ -81,6 +98,9 @@ struct census {
 
 void census_init(struct census *census, uint32_t page_bytes);
 void census_fini(struct census *census);
+
+/* What comes now stands in another stream, which goes on where this one broke off. */
+void census_next_stream(struct census *census);
 
 /* Count what was seen. */
 void census_observe(struct census *census, const struct rs_observation *seen);

@@ -44,6 +44,7 @@ static void print_sections(struct json *json, const struct census *census)
 		const struct census_entry *section = &sections->entry[i];
 
 		json_open_object(json, NULL);
+		json_number(json, "stream", section->stream);
 		json_number(json, "offset", section->offset);
 		json_string(json, "kind", inspection_section_kind(section->number));
 		json_number(json, "id", section->id);
@@ -59,18 +60,43 @@ static void print_sections(struct json *json, const struct census *census)
 	json_number(json, "ram-bodies", census->ram_bodies);
 }
 
-static void print_commands(struct json *json, const struct census_entries *commands)
+/* Those of one command, which begin with number @from. Returns how many. */
+static size_t print_operands(struct json *json, const struct census_operands *operands, size_t from,
+			     size_t command)
 {
-	json_open_array(json, "commands");
-	for (size_t i = 0; i < commands->count; i++) {
+	size_t i = from;
+
+	json_open_array(json, "about");
+	for (; i < operands->count && operands->operand[i].entry == command; i++) {
+		const struct census_operand *operand = &operands->operand[i];
+
 		json_open_object(json, NULL);
-		json_number(json, "offset", commands->entry[i].offset);
-		json_number(json, "number", commands->entry[i].number);
-		json_string(json, "name", commands->entry[i].name);
+		json_string(json, "region", *operand->name ? operand->name : NULL);
+		json_number(json, "address", operand->address);
+		json_number(json, "bytes", operand->bytes);
 		json_close(json);
 	}
 	json_close(json);
-	json_number(json, "commands-left-out", commands->left_out);
+	return i - from;
+}
+
+static void print_commands(struct json *json, const struct census *census)
+{
+	const struct census_entries *commands = &census->commands;
+	size_t operands = 0;
+
+	json_open_array(json, "commands");
+	for (size_t i = 0; i < commands->count; i++) {
+		json_open_object(json, NULL);
+		json_number(json, "stream", commands->entry[i].stream);
+		json_number(json, "offset", commands->entry[i].offset);
+		json_number(json, "number", commands->entry[i].number);
+		json_string(json, "name", commands->entry[i].name);
+		operands += print_operands(json, &census->operands, operands, i);
+		json_close(json);
+	}
+	json_close(json);
+	json_number(json, "commands-left-out", commands->left_out + census->operands.left_out);
 }
 
 /* The kinds that came. */
@@ -155,7 +181,7 @@ static void print_content(struct json *json, const struct inspection *inspection
 	const struct census *census = &inspection->capture.census;
 
 	print_sections(json, census);
-	print_commands(json, &census->commands);
+	print_commands(json, census);
 	print_counts(json, census->kind);
 	json_number(json, "rounds", census->rounds);
 	json_open_array(json, "regions");
@@ -179,6 +205,10 @@ void inspection_print_json(const struct inspection *inspection)
 	json_string(&json, "program", inspection->options->program_name);
 	json_string(&json, "version", rs_version_text());
 	json_string(&json, "input", inspection->options->input);
+	json_open_array(&json, "resumed");
+	for (unsigned i = 0; i < inspection->capture.resumes; i++)
+		json_string(&json, NULL, inspection->options->resume[i]);
+	json_close(&json);
 	json_string(&json, "packed", inspection->capture.input.packed ? "gzip" : NULL);
 	json_bool(&json, "whole", inspection->complete);
 	json_string(&json, "error", inspection->error.text);

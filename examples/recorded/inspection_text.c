@@ -56,7 +56,7 @@ static size_t parts_from(const struct census_entries *sections, size_t i)
 
 	while (!strcmp(inspection_section_kind(first->number), "part") &&
 	       i + count < sections->count && first[count].number == first->number &&
-	       first[count].id == first->id)
+	       first[count].id == first->id && first[count].stream == first->stream)
 		count++;
 	return count;
 }
@@ -79,26 +79,61 @@ static void print_parts(const struct census_entry *first, size_t count)
 	       first->instance, first->version);
 }
 
-static void print_sections(const struct census_entries *sections)
+/* Offsets are those of one stream. */
+static void print_stream(const struct inspection *inspection, const struct census_entries *entries,
+			 size_t i)
+{
+	unsigned stream = entries->entry[i].stream;
+
+	if (stream < 2 || (i && entries->entry[i - 1].stream == stream))
+		return;
+	printf("in ");
+	utf8_print(stdout, inspection->options->resume[stream - 2]);
+	printf(":\n");
+}
+
+static void print_sections(const struct inspection *inspection,
+			   const struct census_entries *sections)
 {
 	size_t count;
 
 	printf("\nSections:\n%14s%14s%10s\n", "offset", "bytes", "records");
 	for (size_t i = 0; i < sections->count; i += count) {
 		count = parts_from(sections, i);
+		print_stream(inspection, sections, i);
 		print_parts(&sections->entry[i], count);
 	}
 	if (sections->left_out)
 		printf("%14s and %" PRIu64 " more\n", "...", sections->left_out);
 }
 
-static void print_commands(const struct census_entries *commands)
+static void print_operand(const struct census_operand *operand)
 {
+	printf("%30s", "");
+	utf8_print(stdout, operand->name);
+	if (*operand->name && operand->bytes)
+		printf(" from 0x%" PRIx64 " on, ", operand->address);
+	if (operand->bytes)
+		printf("%" PRIu64 " bytes", operand->bytes);
+	printf("\n");
+}
+
+static void print_commands(const struct inspection *inspection)
+{
+	const struct census *census = &inspection->capture.census;
+	const struct census_entries *commands = &census->commands;
+	const struct census_operands *operands = &census->operands;
+	size_t next = 0;
+
 	if (commands->count)
 		printf("\nCommands:\n%14s%14s\n", "offset", "number");
-	for (size_t i = 0; i < commands->count; i++)
+	for (size_t i = 0; i < commands->count; i++) {
+		print_stream(inspection, commands, i);
 		printf("%14" PRIu64 "%14" PRIu32 "  %s\n", commands->entry[i].offset,
 		       commands->entry[i].number, commands->entry[i].name);
+		for (; next < operands->count && operands->operand[next].entry == i; next++)
+			print_operand(&operands->operand[next]);
+	}
 	if (commands->left_out)
 		printf("%14s and %" PRIu64 " more\n", "...", commands->left_out);
 }
@@ -174,8 +209,8 @@ void inspection_print_text(const struct inspection *inspection)
 	if (!inspection->opened)
 		return;
 	print_header(inspection);
-	print_sections(&capture->census.sections);
-	print_commands(&capture->census.commands);
+	print_sections(inspection, &capture->census.sections);
+	print_commands(inspection);
 	print_records(&capture->census);
 	print_regions(inspection);
 	print_devices(capture);
