@@ -1,7 +1,25 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/thread.h"
 
+#include <sched.h>
 #include <signal.h>
+#include <stdint.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define PROMPT_SLICE_NS 100000u
+
+/* As in linux/sched/types.h, which cannot be included beside sched.h. */
+struct scheduling {
+	uint32_t size;
+	uint32_t policy;
+	uint64_t flags;
+	int32_t nice;
+	uint32_t priority;
+	uint64_t runtime_ns;
+	uint64_t deadline_ns;
+	uint64_t period_ns;
+};
 
 int rs_thread_create(pthread_t *thread, void *(*run)(void *), void *argument)
 {
@@ -21,4 +39,14 @@ int rs_thread_create(pthread_t *thread, void *(*run)(void *), void *argument)
 
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	return -error;
+}
+
+void rs_thread_run_promptly(void)
+{
+	struct scheduling now = { .size = sizeof(now) };
+
+	if (syscall(SYS_sched_getattr, 0, &now, sizeof(now), 0) != 0 || now.policy != SCHED_OTHER)
+		return;
+	now.runtime_ns = PROMPT_SLICE_NS;
+	(void)syscall(SYS_sched_setattr, 0, &now, 0);
 }

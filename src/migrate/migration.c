@@ -27,7 +27,9 @@ static const struct {
 	[RS_STATUS_POSTCOPY_ACTIVE] = { "postcopy-active",
 					TO(COMPLETED) | TO(FAILED) | TO(POSTCOPY_PAUSED) },
 	[RS_STATUS_POSTCOPY_PAUSED] = { "postcopy-paused",
-					TO(COMPLETED) | TO(FAILED) | TO(POSTCOPY_RECOVER) },
+					/* again, for another reason: no connection came about */
+					TO(COMPLETED) | TO(FAILED) | TO(POSTCOPY_RECOVER) |
+					    TO(POSTCOPY_PAUSED) },
 	[RS_STATUS_POSTCOPY_RECOVER] = { "postcopy-recover", TO(COMPLETED) | TO(FAILED) |
 								 TO(POSTCOPY_ACTIVE) |
 								 TO(POSTCOPY_PAUSED) },

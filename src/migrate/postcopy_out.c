@@ -413,9 +413,9 @@ static void hang_up(struct rs_outgoing *out)
 
 	/* After SHUT there is nothing to wake. */
 	if (out->stream != NULL && !rs_return_path_has_heard(out->return_path, RS_HEARD_SHUT))
-		rs_stream_shutdown(out->stream);
+		rs_stream_hang_up(out->stream);
 	if (opening != NULL && opening->channel != NULL)
-		rs_stream_shutdown(opening->channel);
+		rs_stream_hang_up(opening->channel);
 	rs_return_path_stop(out->return_path);
 	rs_ram_save_set_urgent_stream(out->state, NULL);
 }

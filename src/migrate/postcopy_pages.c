@@ -73,6 +73,7 @@ static void *run_urgent(void *opaque)
 	struct rs_stream *channel = channel_of(postcopy);
 	struct rs_error error = { 0 };
 
+	rs_thread_run_promptly();
 	/* Only what is asked for comes here, maybe nothing for a long time. */
 	rs_stream_read_patiently(channel);
 	/* Shut by ourselves: nothing is missing, or the connection is gone already. */
@@ -136,7 +137,7 @@ static void close_channel(struct rs_postcopy_in *postcopy)
 	struct rs_stream *channel = channel_of(postcopy);
 
 	if (channel != NULL)
-		rs_stream_shutdown(channel);
+		rs_stream_hang_up(channel);
 	if (postcopy->urgent_started)
 		pthread_join(postcopy->urgent_thread, NULL);
 	postcopy->urgent_started = false;
@@ -191,7 +192,7 @@ static void hang_up(struct rs_postcopy_in *postcopy)
 {
 	struct rs_incoming *pages = &postcopy->pages;
 
-	rs_stream_shutdown(pages->stream);
+	rs_stream_hang_up(pages->stream);
 	rs_answers_use(pages->answers, NULL);
 	close_channel(postcopy);
 	if (postcopy->faults != NULL)

@@ -72,26 +72,35 @@ bool rs_recovery_end_by_decree(struct rs_migration *migration, enum rs_resolutio
 
 /* ---- waiting ------------------------------------------------------------------------------- */
 
-/* Until there is an offer (0), a decree (1) or a failure. */
-static int wait_for_offer(struct rs_migration *migration, int wake_fd)
+/* What there is to do: 0: take the offer; 1: end by decree; -EAGAIN: wait; another errno: the end. */
+static int look_for_offer(struct rs_migration *migration)
 {
 	struct rs_state *state = migration->state;
+	int result = -EAGAIN;
+
+	pthread_mutex_lock(&state->lock);
+	if (state->session.final)
+		result = -ECANCELED;
+	else if (migration->given_up)
+		result = 1;
+	else if (migration->offered)
+		result = 0;
+	if (result != -EAGAIN)
+		migration->paused = false;
+	pthread_mutex_unlock(&state->lock);
+	return result;
+}
+
+static int wait_for_offer(struct rs_migration *migration, int wake_fd)
+{
 	struct pollfd woken = { .fd = wake_fd, .events = POLLIN };
-	int result = 0;
+	int result;
 
-	for (;;) {
-		pthread_mutex_lock(&state->lock);
-		bool done = migration->offered || migration->given_up || state->session.final;
-
-		if (done) {
-			migration->paused = false;
-			result = migration->given_up ? 1 : rs_session_code(state);
-		}
-		pthread_mutex_unlock(&state->lock);
-		if (done || rs_session_code(state) != 0)
-			return result != 0 ? result : rs_session_code(state);
+	while ((result = look_for_offer(migration)) == -EAGAIN)
 		(void)poll(&woken, 1, -1);
-	}
+	/* Changed regions have said so themselves. */
+	return result < 0 ? rs_session_fail(migration->state, result, "postcopy was given up")
+			  : result;
 }
 
 static int pause_and_wait(struct rs_migration *migration)
@@ -145,6 +154,7 @@ static int take_offer(struct rs_migration *migration)
 	migration->offered = false;
 	pthread_mutex_unlock(&state->lock);
 
+	opening->needs_channel = rs_migration_preempts(migration);
 	int result = opening->stream != NULL ? 0 : rs_opening_open(opening, state);
 
 	if (result != 0)

@@ -259,6 +259,7 @@ static void *run(void *opaque)
 	struct rs_error error = { 0 };
 	int heard;
 
+	rs_thread_run_promptly();
 	do
 		heard = hear_one(path, &error);
 	while (heard > 0 && heard != RS_HEARD_SHUT);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/thread.h"
 #include "postcopy/blocktime.h"
 #include "postcopy/fault_state.h"
 #include "track/userfaultfd.h"
@@ -80,6 +81,7 @@ void *rs_fault_thread(void *argument)
 	};
 	int result = 0;
 
+	rs_thread_run_promptly();
 	while (result == 0) {
 		if (poll(fds, 2, -1) < 0) {
 			result = errno == EINTR ? 0 : -errno;

@@ -15,6 +15,7 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 struct fd_stream {
@@ -57,6 +58,14 @@ static void fd_shutdown(struct rs_stream *stream)
 	eventfd_write(fd_stream->wake_fd, 1);
 }
 
+static void fd_hang_up(struct rs_stream *stream)
+{
+	const struct fd_stream *fd_stream = stream->backend_data;
+
+	/* What is no socket has nobody to tell. */
+	(void)shutdown(fd_stream->io.fd, SHUT_RDWR);
+}
+
 /* close(2) tells of a write that failed late, on network file systems; EINTR is none. */
 static int close_fd(int fd, struct rs_error *error)
 {
@@ -88,6 +97,7 @@ static const struct rs_backend fd_backend = {
 	.writev = fd_writev,
 	.wait = fd_wait,
 	.shutdown = fd_shutdown,
+	.hang_up = fd_hang_up,
 	.close = fd_close,
 	.never_blocks = true,
 };

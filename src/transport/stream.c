@@ -103,6 +103,13 @@ void rs_stream_shutdown(struct rs_stream *stream)
 		stream->backend->shutdown(stream);
 }
 
+void rs_stream_hang_up(struct rs_stream *stream)
+{
+	rs_stream_shutdown(stream);
+	if (stream->backend->hang_up != NULL)
+		stream->backend->hang_up(stream);
+}
+
 int rs_stream_error(const struct rs_stream *stream, struct rs_error *error)
 {
 	struct rs_stream *unlocked = (struct rs_stream *)stream;

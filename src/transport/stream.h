@@ -49,6 +49,12 @@ int rs_stream_read_into(struct rs_stream *stream, void *to, size_t bytes, size_t
 /* What has been read and not been got yet, without reading more: valid until the next call. */
 size_t rs_stream_buffered(const struct rs_stream *stream, const uint8_t **data);
 
+/*
+ * rs_stream_shutdown(), and the peer learns of it at once where the transport can tell it (a socket): for a
+ * connection that is given up by somebody who will not close it soon.
+ */
+void rs_stream_hang_up(struct rs_stream *stream);
+
 /* Set the sticky error, if there is none yet. Returns the stream's error. */
 int rs_stream_fail(struct rs_stream *stream, int code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));

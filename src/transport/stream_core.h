@@ -37,6 +37,8 @@ struct rs_backend {
 	ssize_t (*writev)(struct rs_stream *stream, const struct iovec *iov, int count);
 	int (*wait)(struct rs_stream *stream, enum rs_direction direction, int timeout_ms);
 	void (*shutdown)(struct rs_stream *stream);
+	/* Tell the peer that nothing more comes or is read, after shutdown; NULL if there is no way to. */
+	void (*hang_up)(struct rs_stream *stream);
 	int (*close)(struct rs_stream *stream, struct rs_error *error);
 	bool never_blocks; /* readv and writev keep to what they should */
 };
