@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "tinyvmm/control.h"
+#include "tinyvmm/postcopy.h"
 #include "text/fail.h"
 
 #include <errno.h>
@@ -47,6 +48,25 @@ static int run_cancel(const struct request *request)
 	return fail_call(state, rs_migrate_cancel(state), request->error);
 }
 
+static int run_postcopy(const struct request *request)
+{
+	struct rs_state *state = request->control->vm->state;
+
+	return fail_call(state, rs_migrate_start_postcopy(state), request->error);
+}
+
+static int run_pause(const struct request *request)
+{
+	struct rs_state *state = request->control->vm->state;
+
+	return fail_call(state, rs_migrate_pause(state), request->error);
+}
+
+static int run_recover(const struct request *request)
+{
+	return postcopy_recover(request->control->migration, request->argument[0], request->error);
+}
+
 static int run_set(const struct request *request)
 {
 	struct rs_state *state = request->control->vm->state;
@@ -70,7 +90,11 @@ static int run_resolve(const struct request *request)
 
 static int set_stopped(const struct request *request, bool stopped)
 {
-	if (vm_set_stopped(request->control->vm, stopped))
+	struct migration *migration = request->control->migration;
+
+	migration_look(migration);
+	/* As long as memory comes, a vCPU may wait for what only a command brings. */
+	if (vm_set_stopped(migration->vm, stopped, !migration->running || migration->outgoing))
 		return fail(request->error, -ENOENT, "there is no guest here");
 	return 0;
 }
@@ -87,8 +111,13 @@ static int run_cont(const struct request *request)
 
 static int run_digest(const struct request *request)
 {
-	if (vm_guest(request->control->vm) != GUEST_STOPPED)
+	struct migration *migration = request->control->migration;
+
+	migration_look(migration);
+	if (vm_guest(migration->vm) != GUEST_STOPPED)
 		return fail(request->error, -EBUSY, "stop the guest first");
+	if (migration->running && !migration->outgoing)
+		return fail(request->error, -EBUSY, "its memory is still on its way");
 	fprintf(request->answer, "digest: %016" PRIx64 "\n", vm_digest(request->control->vm));
 	return 0;
 }
@@ -100,10 +129,8 @@ static int run_quit(const struct request *request)
 }
 
 static const char *const guest_words[] = {
-	[GUEST_NONE] = "none",
-	[GUEST_STOPPED] = "stopped",
-	[GUEST_HELD] = "held",
-	[GUEST_RUNNING] = "running",
+	[GUEST_NONE] = "none", [GUEST_STOPPED] = "stopped", [GUEST_STOPPING] = "stopping",
+	[GUEST_HELD] = "held", [GUEST_RUNNING] = "running",
 };
 
 static void print_statistics(const struct rs_state *state, FILE *answer)
@@ -139,14 +166,18 @@ static int run_status(const struct request *request)
 	fprintf(request->answer, "address: %s\n", migration->address);
 	fprintf(request->answer, "reason: %s\n", reason.text);
 	fprintf(request->answer, "digest: %016" PRIx64 "\n", migration->digest);
+	postcopy_print(request->control->vm, request->answer);
 	print_statistics(state, request->answer);
 	return 0;
 }
 
 static const struct command commands[] = {
-	{ "migrate", 1, run_migrate }, { "incoming", 1, run_incoming }, { "cancel", 0, run_cancel },
-	{ "resolve", 1, run_resolve }, { "status", 0, run_status },     { "set", 2, run_set },
-	{ "stop", 0, run_stop },       { "cont", 0, run_cont },         { "digest", 0, run_digest },
+	{ "migrate", 1, run_migrate }, { "incoming", 1, run_incoming },
+	{ "cancel", 0, run_cancel },   { "resolve", 1, run_resolve },
+	{ "status", 0, run_status },   { "set", 2, run_set },
+	{ "stop", 0, run_stop },       { "cont", 0, run_cont },
+	{ "digest", 0, run_digest },   { "postcopy", 0, run_postcopy },
+	{ "pause", 0, run_pause },     { "recover", 1, run_recover },
 	{ "quit", 0, run_quit },
 };
 

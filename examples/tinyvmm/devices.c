@@ -28,12 +28,13 @@ static void print(struct devices *devices, char character)
 	devices->length = 0;
 }
 
-static void print_ring(struct vm *vm, uint64_t address)
+static void print_ring(struct vcpu *vcpu, uint64_t address)
 {
+	struct vm *vm = vcpu->vm;
 	struct console_ring *ring;
 	uint64_t consumed, produced;
 
-	if (!vm_has(vm, address, sizeof(*ring)))
+	if (!vm_has(vm, address, sizeof(*ring)) || !vm_fetch(vcpu, address, sizeof(*ring)))
 		return;
 	ring = (struct console_ring *)(vm->memory + address);
 	consumed = ring->consumed;
@@ -45,15 +46,17 @@ static void print_ring(struct vm *vm, uint64_t address)
 	vm_write(vm, address, &produced, sizeof(produced));
 }
 
-static void fill(struct vm *vm, uint64_t address)
+static void fill(struct vcpu *vcpu, uint64_t address)
 {
+	struct vm *vm = vcpu->vm;
 	uint64_t page[MACHINE_PAGE / 8];
 	struct fill_request request;
 
-	if (!vm_has(vm, address, sizeof(request)))
+	if (!vm_has(vm, address, sizeof(request)) || !vm_fetch(vcpu, address, sizeof(request)))
 		return;
 	memcpy(&request, vm->memory + address, sizeof(request));
-	if (request.address % MACHINE_PAGE || !vm_has(vm, request.address, MACHINE_PAGE))
+	if (request.address % MACHINE_PAGE || !vm_has(vm, request.address, MACHINE_PAGE) ||
+	    !vm_fetch(vcpu, request.address, MACHINE_PAGE))
 		return;
 	for (uint64_t i = 0; i < MACHINE_PAGE / 8; i++)
 		page[i] = fill_word(request.address, request.sequence, i);
@@ -61,41 +64,44 @@ static void fill(struct vm *vm, uint64_t address)
 	vm->devices.filled++;
 }
 
-static int port_out(struct vm *vm, uint16_t port, uint32_t value)
+static int port_out(struct vcpu *vcpu, uint16_t port, uint32_t value)
 {
 	switch (port) {
 	case PORT_SERIAL:
-		print(&vm->devices, (char)value);
+		print(&vcpu->vm->devices, (char)value);
 		return 0;
 	case PORT_CONSOLE:
-		print_ring(vm, value);
+		print_ring(vcpu, value);
 		return 0;
 	case PORT_FILL:
-		fill(vm, value);
+		fill(vcpu, value);
 		return 0;
 	case PORT_CORRUPT:
-		vm_end(vm, EXIT_CORRUPT);
+		vm_end(vcpu->vm, EXIT_CORRUPT);
 		return 0;
 	default:
 		return -ENXIO;
 	}
 }
 
-int devices_port(struct vm *vm, struct kvm_run *run)
+int devices_port(struct vcpu *vcpu, struct kvm_run *run)
 {
+	struct devices *devices = &vcpu->vm->devices;
 	const uint8_t *data = (const uint8_t *)run + run->io.data_offset;
 	int ret = 0;
 
 	if (run->io.direction != KVM_EXIT_IO_OUT || run->io.size > sizeof(uint32_t))
 		return -ENXIO;
-	pthread_mutex_lock(&vm->devices.lock);
+	vm_enter_device(vcpu);
+	pthread_mutex_lock(&devices->lock);
 	for (uint32_t i = 0; i < run->io.count && !ret; i++) {
 		uint32_t value = 0;
 
 		memcpy(&value, data + (size_t)i * run->io.size, run->io.size);
-		ret = port_out(vm, run->io.port, value);
+		ret = port_out(vcpu, run->io.port, value);
 	}
-	pthread_mutex_unlock(&vm->devices.lock);
+	pthread_mutex_unlock(&devices->lock);
+	vm_leave_device(vcpu);
 	return ret;
 }
 

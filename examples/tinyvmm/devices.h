@@ -6,6 +6,7 @@
 #include <ramsync/migrate.h>
 #include <pthread.h>
 
+struct vcpu;
 struct vm;
 struct kvm_run;
 
@@ -22,7 +23,7 @@ void devices_init(struct devices *devices);
 void devices_fini(struct devices *devices);
 
 /* A vCPU left the guest for a port. Returns 0, or a negative errno if there is nothing there. */
-int devices_port(struct vm *vm, struct kvm_run *run);
+int devices_port(struct vcpu *vcpu, struct kvm_run *run);
 
 /* As device state; with the vCPUs parked. */
 int devices_save(struct vm *vm, struct rs_device_writer *writer);

@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #include "tinyvmm/migration.h"
+#include "tinyvmm/postcopy.h"
 #include "tinyvmm/vcpu_state.h"
 #include "text/fail.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-
-#define CONNECT_MS 10000u
 
 /* The first section: whether the machines are alike, and whether the guest is to run. */
 #define MACHINE_SECTION "machine"
@@ -92,20 +91,39 @@ static int load_device(void *opaque, const struct rs_device_section *section,
 	return vcpu_state_load(vm, section, body);
 }
 
-static void event(void *opaque, const struct rs_event *event)
+static void event_out(void *opaque, const struct rs_event *event)
 {
-	(void)opaque;
+	struct migration *migration = opaque;
+
 	if (event->type == RS_EVENT_WARNING)
 		fprintf(stderr, "tinyvmm: %s\n", event->text);
+	else
+		postcopy_event_out(migration, event);
 }
 
-static const struct rs_vm_ops vm_ops = {
-	.size = sizeof(vm_ops),
+static void event_in(void *opaque, const struct rs_event *event)
+{
+	struct migration *migration = opaque;
+
+	if (event->type == RS_EVENT_WARNING)
+		fprintf(stderr, "tinyvmm: %s\n", event->text);
+	else
+		postcopy_event_in(migration, event);
+}
+
+static const struct rs_vm_ops out_ops = {
+	.size = sizeof(out_ops),
 	.stop = stop,
 	.resume = resume,
 	.save_devices = save_devices,
+	.event = event_out,
+};
+
+static const struct rs_vm_ops in_ops = {
+	.size = sizeof(in_ops),
+	.resume = resume,
 	.load_device = load_device,
-	.event = event,
+	.event = event_in,
 };
 
 /* ---- from the first to the last ------------------------------------------------------------ */
@@ -126,7 +144,7 @@ int migration_start_out(struct migration *migration, const char *address, struct
 		return fail(error, -EBUSY, "a migration runs");
 	if (vm_guest(migration->vm) == GUEST_NONE)
 		return fail(error, -ENOENT, "there is no guest here");
-	ret = rs_migrate_start_connect(state, address, CONNECT_MS, &vm_ops, migration);
+	ret = rs_migrate_start_connect(state, address, CONNECT_MS, &out_ops, migration);
 	if (!ret)
 		begun(migration, true, address);
 	return fail_call(state, ret, error);
@@ -147,7 +165,7 @@ int migration_start_in(struct migration *migration, const char *address, struct 
 	if (ret)
 		return ret;
 	snprintf(there, sizeof(there), "%s", rs_listener_address(listener));
-	ret = rs_migrate_start_accept(state, listener, 0, &vm_ops, migration);
+	ret = rs_migrate_start_accept(state, listener, 0, &in_ops, migration);
 	if (ret) {
 		rs_listener_close(listener);
 		return fail_call(state, ret, error);
@@ -168,16 +186,19 @@ enum rs_status migration_look(struct migration *migration)
 	struct rs_state *state = migration->vm->state;
 	enum rs_status status = rs_migrate_status(state);
 	struct rs_error error;
+	int ret;
 
 	if (!migration->running || !has_ended(status))
 		return status;
 	migration->running = false;
-	if (rs_migrate_wait(state)) {
+	ret = rs_migrate_wait(state);
+	if (ret) {
 		rs_error_get(state, RS_ERROR_OF_MIGRATION, &error);
 		fprintf(stderr, "tinyvmm: %s: %s\n", rs_status_name(status), error.text);
-	} else if (migration->outgoing) {
-		vm_give_away(migration->vm);
 	}
+	/* A guest that comes by postcopy is here before its memory, which may not come after all. */
+	if (migration->outgoing ? !ret : ret && vm_guest(migration->vm) != GUEST_NONE)
+		vm_give_away(migration->vm);
 	return status;
 }
 
@@ -185,8 +206,11 @@ int migration_resolve(struct migration *migration, enum rs_resolution resolution
 		      struct rs_error *error)
 {
 	struct rs_state *state = migration->vm->state;
-	int ret = rs_migrate_resolve(state, resolution);
+	int ret;
 
+	if (rs_migrate_status(state) == RS_STATUS_POSTCOPY_PAUSED)
+		return postcopy_resolve(migration, resolution, error);
+	ret = rs_migrate_resolve(state, resolution);
 	if (!ret && resolution == RS_RESOLVE_DISCARD)
 		vm_give_away(migration->vm);
 	return fail_call(state, ret, error);

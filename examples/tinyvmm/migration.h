@@ -10,11 +10,17 @@
 
 #define MIGRATION_ADDRESS 256u
 
+/* How long to wait for a peer that should be there. */
+#define CONNECT_MS 10000u
+
 struct migration {
 	struct vm *vm;
 	bool take_digest; /* at every hand-over, at both ends */
 	bool running;     /* the end of the last one was not seen yet */
 	bool outgoing;
+	bool postcopy;                   /* outgoing ones switch over to it by themselves, */
+	unsigned postcopy_after;         /* after so many passes */
+	_Atomic bool recovering;         /* a connection is being made for one that was paused */
 	char address[MIGRATION_ADDRESS]; /* of the last one, with the real port */
 	_Atomic uint64_t digest;         /* of the last hand-over; 0 if there was none */
 };
@@ -26,7 +32,7 @@ int migration_start_in(struct migration *migration, const char *address, struct 
 /* Where it stands, and if it has ended, with all that follows: a guest that was sent is no more here. */
 enum rs_status migration_look(struct migration *migration);
 
-/* In doubt: the guest is this end's, or it is not. */
+/* In doubt, or a postcopy that nobody will recover: the guest is this end's, or it is not. */
 int migration_resolve(struct migration *migration, enum rs_resolution resolution,
 		      struct rs_error *error);
 

@@ -7,7 +7,22 @@
 
 #define MIB (1ull << 20)
 
-enum { VCPUS = 1, MEMORY, WORKING_SET, IDLE, INCOMING, CONTROL, STAY, DIGEST, DIRTY_LOG, FORGET };
+enum {
+	VCPUS = 1,
+	MEMORY,
+	WORKING_SET,
+	IDLE,
+	INCOMING,
+	CONTROL,
+	STAY,
+	DIGEST,
+	DIRTY_LOG,
+	FORGET,
+	POSTCOPY,
+	POSTCOPY_AFTER,
+	PREEMPT,
+	MAX_POSTCOPY_BANDWIDTH,
+};
 
 static const struct argp_option table[] = {
 	{ "vcpus", VCPUS, "N", 0, "1 to 4 (1)", 0 },
@@ -22,6 +37,20 @@ static const struct argp_option table[] = {
 	{ "digest", DIGEST, NULL, 0,
 	  "take a digest of all memory at every hand-over; status shows it", 0 },
 	{ "dirty-log", DIRTY_LOG, "LOG", 0, "kvm or userfaultfd (kvm)", 0 },
+	{ "postcopy", POSTCOPY, NULL, 0,
+	  "by postcopy: the guest moves at once, and its memory afterwards; to be given at both "
+	  "ends",
+	  0 },
+	{ "postcopy-after", POSTCOPY_AFTER, "ROUNDS", 0,
+	  "by postcopy, but only after so many passes over memory", 0 },
+	{ "preempt", PREEMPT, NULL, 0,
+	  "in postcopy, send pages that the guest waits for over a connection of their own; at "
+	  "both ends",
+	  0 },
+	{ "max-postcopy-bandwidth", MAX_POSTCOPY_BANDWIDTH, "BYTES", 0,
+	  "in postcopy, most bytes a second of pages that nobody waits for, with K, M or G behind "
+	  "it (0: no limit)",
+	  0 },
 	{ "forget-marks", FORGET, NULL, 0,
 	  "for tests: devices do not say what they write, so that memory which they wrote is lost "
 	  "in a migration",
@@ -35,7 +64,12 @@ static const char doc[] =
     "  migrate ADDRESS        send the guest\n"
     "  incoming ADDRESS       wait for a guest\n"
     "  cancel                 end the migration; the guest goes on\n"
-    "  resolve run|discard    in doubt: the guest is this end's, or is not\n"
+    "  postcopy               have the guest move now, and the rest of its memory afterwards\n"
+    "  pause                  give the connection of a postcopy up\n"
+    "  recover ADDRESS        go on with a postcopy that is paused: the source connects to the "
+    "address,\n"
+    "                         the destination listens there\n"
+    "  resolve run|discard    in doubt, or postcopy paused: the guest is this end's, or is not\n"
     "  status                 guest, migration, statistics\n"
     "  set NAME VALUE         change a parameter of the migration\n"
     "  stop, cont             stop the guest, and let it go on\n"
@@ -61,6 +95,12 @@ static uint64_t parse_number(struct argp_state *state, const char *name, const c
 	    number > max >> shift)
 		argp_error(state, "--%s %s: that is not possible", name, value);
 	return number << shift;
+}
+
+static void check_postcopy(struct argp_state *state, const struct options *options)
+{
+	if (!options->postcopy && (options->preempt || options->max_postcopy_bandwidth))
+		argp_error(state, "--preempt and --max-postcopy-bandwidth are for --postcopy");
 }
 
 /* The working set is between the payload and the end of memory. */
@@ -111,11 +151,26 @@ static error_t take(int key, char *value, struct argp_state *state)
 		if (!vm->userfaultfd && strcmp(value, "kvm") != 0)
 			argp_error(state, "--dirty-log %s: there is no such log", value);
 		return 0;
+	case POSTCOPY:
+		options->postcopy = true;
+		return 0;
+	case POSTCOPY_AFTER:
+		options->postcopy = true;
+		options->postcopy_after =
+		    (unsigned)parse_number(state, "postcopy-after", value, 0, 1000000);
+		return 0;
+	case PREEMPT:
+		options->preempt = true;
+		return 0;
+	case MAX_POSTCOPY_BANDWIDTH:
+		options->max_postcopy_bandwidth = value;
+		return 0;
 	case FORGET:
 		vm->forget_marks = true;
 		return 0;
 	case ARGP_KEY_END:
 		check_memory(state, vm);
+		check_postcopy(state, options);
 		return 0;
 	default:
 		return ARGP_ERR_UNKNOWN;

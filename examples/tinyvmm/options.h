@@ -11,6 +11,10 @@ struct options {
 	const char *control;  /* NULL: none */
 	bool stay;            /* when the guest has gone */
 	bool digest;
+	bool postcopy;
+	unsigned postcopy_after; /* so many passes */
+	bool preempt;
+	const char *max_postcopy_bandwidth; /* NULL: as it is */
 };
 
 /* Ends the program if they make no sense, or ask for help. */

@@ -4,6 +4,7 @@
 #include "tinyvmm/control.h"
 #include "tinyvmm/migration.h"
 #include "tinyvmm/options.h"
+#include "tinyvmm/postcopy.h"
 
 #include <poll.h>
 #include <stdio.h>
@@ -45,9 +46,9 @@ static void serve(struct control *control, bool stay)
 
 static int begin(struct control *control, const struct options *options, struct rs_error *error)
 {
-	int ret = 0;
+	int ret = postcopy_set_params(control->migration, options, error);
 
-	if (options->control)
+	if (!ret && options->control)
 		ret = control_open(control, options->control, error);
 	if (!ret && options->incoming)
 		return migration_start_in(control->migration, options->incoming, error);

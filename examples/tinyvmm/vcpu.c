@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #define CPUID_MAX 256u
@@ -59,7 +60,14 @@ static bool park(struct vcpu *vcpu)
 static int crash(struct vcpu *vcpu, const char *what, uint64_t detail)
 {
 	struct kvm_regs regs = { 0 };
+	bool doomed;
 
+	pthread_mutex_lock(&vcpu->vm->lock);
+	doomed = vcpu->vm->doomed;
+	pthread_mutex_unlock(&vcpu->vm->lock);
+	/* Without its memory it may be anywhere. */
+	if (doomed)
+		return -EIO;
 	ioctl(vcpu->fd, KVM_GET_REGS, &regs);
 	fprintf(stderr, "tinyvmm: vcpu %u: %s %#llx, at %#llx\n", vcpu->number, what,
 		(unsigned long long)detail, (unsigned long long)regs.rip);
@@ -76,7 +84,7 @@ static int take_exit(struct vcpu *vcpu)
 
 	switch (run->exit_reason) {
 	case KVM_EXIT_IO:
-		if (devices_port(vcpu->vm, run))
+		if (devices_port(vcpu, run))
 			return crash(vcpu, "nothing at port", run->io.port);
 		return 0;
 	case KVM_EXIT_SHUTDOWN:
@@ -107,6 +115,8 @@ static void *run_vcpu(void *opaque)
 {
 	struct vcpu *vcpu = opaque;
 
+	/* What it waits for in postcopy is then counted as this vCPU's. */
+	rs_postcopy_register_vcpu(vcpu->vm->state, vcpu->number, (int)syscall(SYS_gettid));
 	/* Every vCPU begins parked. */
 	while (park(vcpu))
 		run(vcpu);

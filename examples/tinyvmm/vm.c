@@ -141,7 +141,7 @@ int vm_create(struct vm *vm, const struct vm_config *config, struct rs_error *er
 	return ret;
 }
 
-/* Have the vCPUs where they are to be, and if that is parked, then on return. */
+/* Have the vCPUs where they are to be, soon. */
 static void move_locked(struct vm *vm)
 {
 	vm->parked = !vm->here || vm->stopped || vm->held || vm->crashed || vm->ending;
@@ -149,8 +149,20 @@ static void move_locked(struct vm *vm)
 	for (unsigned i = 0; vm->parked && i < vm->config.vcpus; i++)
 		if (vm->vcpu[i].started)
 			vcpu_kick_locked(&vm->vcpu[i]);
+}
+
+/* Is it parked, or sure to do nothing but that? */
+static bool is_out_locked(const struct vcpu *vcpu)
+{
+	return !vcpu->started || vcpu->parked || (vcpu->vm->doomed && vcpu->waits);
+}
+
+/* Have the vCPUs where they are to be, and if that is parked, then on return. */
+static void move_and_wait_locked(struct vm *vm)
+{
+	move_locked(vm);
 	for (unsigned i = 0; i < vm->config.vcpus; i++)
-		while (vm->parked && vm->vcpu[i].started && !vm->vcpu[i].parked)
+		while (vm->parked && !is_out_locked(&vm->vcpu[i]))
 			pthread_cond_wait(&vm->changed, &vm->lock);
 }
 
@@ -158,7 +170,7 @@ void vm_hold(struct vm *vm)
 {
 	pthread_mutex_lock(&vm->lock);
 	vm->held = true;
-	move_locked(vm);
+	move_and_wait_locked(vm);
 	pthread_mutex_unlock(&vm->lock);
 }
 
@@ -167,7 +179,18 @@ void vm_settle(struct vm *vm, bool here)
 	pthread_mutex_lock(&vm->lock);
 	vm->here = here;
 	vm->held = false;
-	move_locked(vm);
+	/* What a device waited for is there, or never will be. */
+	vm->doomed = false;
+	move_and_wait_locked(vm);
+	pthread_mutex_unlock(&vm->lock);
+}
+
+void vm_doom(struct vm *vm)
+{
+	pthread_mutex_lock(&vm->lock);
+	vm->held = true;
+	vm->doomed = true;
+	move_and_wait_locked(vm);
 	pthread_mutex_unlock(&vm->lock);
 }
 
@@ -187,7 +210,8 @@ void vm_destroy(struct vm *vm)
 {
 	pthread_mutex_lock(&vm->lock);
 	vm->ending = true;
-	move_locked(vm);
+	vm->doomed = true;
+	move_and_wait_locked(vm);
 	pthread_mutex_unlock(&vm->lock);
 	/* Nobody marks what he wrote any more. A migration that runs is cancelled, and waited for. */
 	rs_state_destroy(vm->state);
@@ -223,6 +247,14 @@ void vm_give_away(struct vm *vm)
 		rs_region_set_fresh(vm->region);
 }
 
+static bool are_parked_locked(const struct vm *vm)
+{
+	for (unsigned i = 0; i < vm->config.vcpus; i++)
+		if (!vm->vcpu[i].parked)
+			return false;
+	return true;
+}
+
 enum guest vm_guest(struct vm *vm)
 {
 	enum guest guest = GUEST_RUNNING;
@@ -231,7 +263,7 @@ enum guest vm_guest(struct vm *vm)
 	if (!vm->here)
 		guest = GUEST_NONE;
 	else if (vm->stopped)
-		guest = GUEST_STOPPED;
+		guest = are_parked_locked(vm) ? GUEST_STOPPED : GUEST_STOPPING;
 	else if (vm->held || vm->crashed)
 		guest = GUEST_HELD;
 	pthread_mutex_unlock(&vm->lock);
@@ -245,7 +277,7 @@ void vm_inherit_stopped(struct vm *vm, bool stopped)
 	pthread_mutex_unlock(&vm->lock);
 }
 
-int vm_set_stopped(struct vm *vm, bool stopped)
+int vm_set_stopped(struct vm *vm, bool stopped, bool wait)
 {
 	bool here;
 
@@ -253,7 +285,10 @@ int vm_set_stopped(struct vm *vm, bool stopped)
 	here = vm->here;
 	if (here) {
 		vm->stopped = stopped;
-		move_locked(vm);
+		if (wait)
+			move_and_wait_locked(vm);
+		else
+			move_locked(vm);
 	}
 	pthread_mutex_unlock(&vm->lock);
 	return here ? 0 : -ENOENT;
@@ -280,6 +315,42 @@ bool vm_has(const struct vm *vm, uint64_t address, uint64_t bytes)
 	else if (address < MACHINE_HIGH)
 		return false;
 	return address <= end && bytes <= end - address;
+}
+
+/* False if nothing is to be done for the guest any more. */
+static bool set_waits(struct vcpu *vcpu, bool waits)
+{
+	struct vm *vm = vcpu->vm;
+	bool doomed;
+
+	pthread_mutex_lock(&vm->lock);
+	doomed = vm->doomed;
+	vcpu->waits = waits;
+	if (doomed)
+		pthread_cond_broadcast(&vm->changed);
+	pthread_mutex_unlock(&vm->lock);
+	return !doomed;
+}
+
+void vm_enter_device(struct vcpu *vcpu)
+{
+	/* The one that is in it may wait for a page. */
+	set_waits(vcpu, true);
+}
+
+void vm_leave_device(struct vcpu *vcpu)
+{
+	set_waits(vcpu, false);
+}
+
+bool vm_fetch(struct vcpu *vcpu, uint64_t address, uint64_t bytes)
+{
+	const volatile uint8_t *memory = vcpu->vm->memory;
+
+	set_waits(vcpu, true);
+	for (uint64_t at = address; at < address + bytes; at = (at | (MACHINE_PAGE - 1)) + 1)
+		(void)memory[at];
+	return set_waits(vcpu, false);
 }
 
 void vm_write(struct vm *vm, uint64_t address, const void *data, uint64_t bytes)

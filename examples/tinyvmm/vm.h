@@ -36,8 +36,9 @@ struct vm_config {
 
 enum guest {
 	GUEST_NONE,
-	GUEST_STOPPED, /* by the user */
-	GUEST_HELD,    /* by a migration, or because it crashed */
+	GUEST_STOPPED,  /* by the user */
+	GUEST_STOPPING, /* a vCPU waits for a page that is still at the other end */
+	GUEST_HELD,     /* by a migration, or because it crashed */
 	GUEST_RUNNING,
 };
 
@@ -52,7 +53,8 @@ struct vcpu {
 	struct kvm_run *run;
 	pthread_t thread;
 	bool started;
-	bool parked; /* guarded by vm->lock */
+	bool parked; /* guarded by vm->lock, as is */
+	bool waits;  /* for a device, or for memory: then it looks whether the guest is doomed */
 };
 
 struct vm {
@@ -79,6 +81,7 @@ struct vm {
 	bool stopped;  /* the user wants it not to run */
 	bool held;     /* a migration wants it not to run */
 	bool crashed;  /* a vCPU cannot go on */
+	bool doomed;   /* its memory will never be whole, or tinyvmm ends: nothing is done for it */
 	bool parked;   /* so the vCPUs are to be parked */
 	bool ending;   /* parked for good */
 	bool ended;    /* its threads are to end */
@@ -102,14 +105,23 @@ void vm_settle(struct vm *vm, bool here);
 /* The guest has gone to another process: it is no more here, and neither is its memory. */
 void vm_give_away(struct vm *vm);
 
+/*
+ * What is missing of its memory will not come. On return the vCPUs are out of the guest for good, and it
+ * does not matter what those find that wait for a page in a device.
+ */
+void vm_doom(struct vm *vm);
+
 /* Is there a guest, and does it run? */
 enum guest vm_guest(struct vm *vm);
 
 /* A guest that arrives brings along whether its user had stopped it. */
 void vm_inherit_stopped(struct vm *vm, bool stopped);
 
-/* What the user wants. Returns -ENOENT if there is no guest here. */
-int vm_set_stopped(struct vm *vm, bool stopped);
+/*
+ * What the user wants. Returns -ENOENT if there is no guest here. With @wait, the vCPUs are parked on return;
+ * without, those that wait for a page will be when it has come.
+ */
+int vm_set_stopped(struct vm *vm, bool stopped, bool wait);
 
 /* Have the program end. The first call counts. From any thread. */
 void vm_end(struct vm *vm, enum exit_code code);
@@ -117,7 +129,18 @@ void vm_end(struct vm *vm, enum exit_code code);
 /* Is [@address, @address + @bytes) memory of the guest? */
 bool vm_has(const struct vm *vm, uint64_t address, uint64_t bytes);
 
-/* A device writes guest memory, and says so. The range has been checked. */
+/* A vCPU comes to a device, and leaves it. */
+void vm_enter_device(struct vcpu *vcpu);
+void vm_leave_device(struct vcpu *vcpu);
+
+/*
+ * Inside a device, before it looks at memory or writes it: have it here. In postcopy it may be at the other end
+ * still, and the devices' own mapping knows nothing of that. False: nothing is to be done for the guest any more.
+ * The range has been checked.
+ */
+bool vm_fetch(struct vcpu *vcpu, uint64_t address, uint64_t bytes);
+
+/* A device writes guest memory that it has fetched, and says so. */
 void vm_write(struct vm *vm, uint64_t address, const void *data, uint64_t bytes);
 
 /* A number made of every byte of memory. The vCPUs must be parked to make sense of it. */
