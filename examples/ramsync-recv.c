@@ -39,6 +39,8 @@ static void receive_guest(struct session *session, struct result *result)
 	}
 	session_migrate(session, result);
 	session_settle(session, result);
+	if (result->code == EXIT_HANDED_OVER && qemu_guest_finish(session->guest, &result->error))
+		result->code = EXIT_FAILED;
 	if (result->code == EXIT_HANDED_OVER)
 		run_guest(session, result);
 }

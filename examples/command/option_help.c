@@ -26,7 +26,8 @@ static const struct program_row programs[] = {
 	  "  2   the guest found a page that is not what it must be\n"
 	  "  3   cancelled by SIGINT or SIGTERM; the guest ran on here\n"
 	  "  4   in doubt: the guest is complete and stopped here, and nobody knows\n"
-	  "      whether it runs at the other end\n" },
+	  "      whether it runs at the other end\n"
+	  "  5   the connection broke in postcopy, and was not recovered\n" },
 	{ PROGRAM_RECV, "ramsync-recv", "--from ADDRESS [OPTION]...",
 	  "Receive the guest of ramsync-send, or one from a file, and run it; or take one from a "
 	  "QEMU into files.",
@@ -35,7 +36,8 @@ static const struct program_row programs[] = {
 	  "  2   the guest found a page that is not what it must be\n"
 	  "  3   cancelled by SIGINT or SIGTERM\n"
 	  "  4   in doubt: the guest is complete and stopped here, and nobody knows\n"
-	  "      whether it runs at the other end\n" },
+	  "      whether it runs at the other end\n"
+	  "  5   the connection broke in postcopy, and was not recovered\n" },
 	{ PROGRAM_INSPECT, "ramsync-inspect", "[OPTION]... FILE",
 	  "Check a migration stream of QEMU or of this library, show what stands in it, and get "
 	  "the "

@@ -107,6 +107,34 @@ const struct option_row option_table[OPTION_COUNT] = {
 			    "writers go on. So with --verify the receiver reports the guest as "
 			    "running while the writers still wait for the digest. It detects "
 			    "accidents; it is no cryptographic hash." },
+	[OPTION_POSTCOPY] = { "postcopy", NULL, PROGRAM_SEND,
+			      "Postcopy: after one round over the memory the guest goes to the "
+			      "receiver, which "
+			      "fetches what is missing. --max-postcopy-bandwidth limits only what "
+			      "nobody waits "
+			      "for." },
+	[OPTION_POSTCOPY_AFTER] = { "postcopy-after", "ROUNDS", PROGRAM_SEND,
+				    "The same, after so many rounds; 0 for at once." },
+	[OPTION_POSTCOPY_IN] = { "postcopy", NULL, PROGRAM_RECV,
+				 "Let the sender use postcopy: the guest may run here before all "
+				 "of its memory "
+				 "is here." },
+	[OPTION_PREEMPT] = { "preempt", NULL, BOTH,
+			     "With --postcopy, at both ends: pages that the guest waits for come "
+			     "over a second "
+			     "connection to the same address, tcp: or unix:." },
+	[OPTION_TOUCH] = { "touch", "PAGES/S", PROGRAM_RECV,
+			   "With --qemu and --postcopy: read so many pages a second at random "
+			   "while they come, "
+			   "as the guest would if it ran here. Default 0." },
+	[OPTION_RECOVER] = { "recover", "ADDRESS", BOTH,
+			     "If the connection breaks in postcopy: ramsync-recv listens there "
+			     "(the real address "
+			     "is told on standard error), ramsync-send connects there, until there "
+			     "is a connection "
+			     "or a signal ends it; as often as it takes. tcp: or unix:. Default: "
+			     "the program "
+			     "ends, and the guest with it." },
 	[OPTION_ON_DOUBT] = { "on-doubt", "ACTION", BOTH,
 			      "If the stream is lost so late that this end cannot know whether the "
 			      "guest runs at the other: reconnect (to the same address, for 10 "

@@ -137,6 +137,23 @@ static void read_option(struct options *options, enum option_id id,
 	static const char *const doubts[] = { "reconnect", "run", "discard", "exit", NULL };
 
 	switch (id) {
+	case OPTION_POSTCOPY_AFTER:
+		options->postcopy_after = option_number(value, 0, UINT32_MAX);
+		options->postcopy = true;
+		break;
+	case OPTION_POSTCOPY:
+	case OPTION_POSTCOPY_IN:
+		options->postcopy = true;
+		break;
+	case OPTION_PREEMPT:
+		options->preempt = true;
+		break;
+	case OPTION_TOUCH:
+		options->touch_rate = option_number(value, 0, 1000000000);
+		break;
+	case OPTION_RECOVER:
+		options->recover = value->text;
+		break;
 	case OPTION_RUN_ON:
 		options->run_on_seconds = option_seconds(value);
 		break;
@@ -176,6 +193,7 @@ static void set_defaults(struct options *options, enum program program)
 		.max_memory_bytes =
 		    (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE),
 		.run_on_seconds = 1,
+		.postcopy_after = 1,
 		.progress = isatty(STDERR_FILENO),
 	};
 }
@@ -250,6 +268,38 @@ static void check_state(const struct options *options)
 	rs_state_destroy(state);
 }
 
+static bool can_open_twice(const char *address)
+{
+	return !strncmp(address, "tcp:", 4) || !strncmp(address, "unix:", 5);
+}
+
+static void check_postcopy(const struct options *options)
+{
+	const char *name = options->program_name;
+
+	if (options->preempt && !options->postcopy)
+		option_refuse(name, "--preempt needs --postcopy");
+	if (options->recover && !options->postcopy)
+		option_refuse(name, "--recover needs --postcopy");
+	if (options->touch_rate && (!options->qemu || !options->postcopy))
+		option_refuse(name, "--touch needs --qemu and --postcopy");
+	if (options->preempt && !can_open_twice(options->address))
+		option_refuse(name, "--preempt: %s cannot be opened twice, only tcp: and unix: can",
+			      options->address);
+	if (options->recover && !can_open_twice(options->recover))
+		option_refuse(name, "--recover '%s': only tcp: and unix: will do",
+			      options->recover);
+}
+
+/* What our own options mean for the library's. */
+static void set_postcopy_params(struct options *options)
+{
+	if (options->postcopy)
+		set_param(options, "postcopy-ram", "on");
+	if (options->preempt)
+		set_param(options, "postcopy-preempt", "on");
+}
+
 static void check_options(const struct options *options)
 {
 	const char *name = options->program_name;
@@ -258,6 +308,7 @@ static void check_options(const struct options *options)
 		option_refuse(name, "--to ADDRESS is missing");
 	if (options->program == PROGRAM_RECV && !options->address)
 		option_refuse(name, "--from ADDRESS is missing");
+	check_postcopy(options);
 	if (options->image && options->populate_bytes != UINT64_MAX)
 		option_refuse(name, "--image and --populate exclude each other");
 	if (options->keep_going && !options->save)
@@ -333,5 +384,6 @@ void options_parse(struct options *options, enum program program, int argc, char
 	}
 	take_words(options, argc - optind, argv + optind);
 	check_options(options);
+	set_postcopy_params(options);
 	check_state(options);
 }

@@ -20,6 +20,7 @@ enum exit_code {
 	EXIT_CORRUPT = 2,
 	EXIT_CANCELLED = 3,
 	EXIT_IN_DOUBT = 4,
+	EXIT_PAUSED = 5,
 	EXIT_BAD_USAGE = 64,
 };
 
@@ -76,6 +77,9 @@ struct options {
 	uint64_t max_memory_bytes;
 	double run_on_seconds;
 	enum on_doubt on_doubt;
+	uint64_t postcopy_after; /* rounds */
+	const char *recover;     /* an address, or NULL */
+	uint64_t touch_rate;
 	const char *devices; /* where device state goes; NULL for nowhere */
 	const char *save;    /* the directory for regions, or NULL */
 	const char *only_region;
@@ -85,6 +89,8 @@ struct options {
 	struct param_option param[OPTIONS_PARAMS_MAX]; /* all that the library has */
 	unsigned params;
 	bool qemu;
+	bool postcopy;
+	bool preempt;
 	bool keep_going;
 	bool prealloc;
 	bool verify;

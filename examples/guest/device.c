@@ -93,7 +93,7 @@ static int get_writers(struct rs_stream *body, struct writers_config *config, st
 int device_load(struct rs_state *state, struct rs_stream *body, struct writers **writers,
 		struct rs_error *error)
 {
-	struct writers_config config = { 0 };
+	struct writers_config config = { .state = state };
 	struct workset set = { 0 };
 	int ret;
 

@@ -79,6 +79,18 @@ void guest_event(void *opaque, const struct rs_event *event)
 
 	if (event->type == RS_EVENT_WARNING)
 		utf8_report(guest->program, "warning", event->text);
+	if (guest->link)
+		guest->link->event(guest->link_opaque, event);
+}
+
+int guest_open_channel(void *opaque, struct rs_stream **stream)
+{
+	struct guest *guest = opaque;
+	struct rs_error error = { 0 };
+	int ret = guest->link ? guest->link->open_channel(guest->link_opaque, stream, &error)
+			      : fail(&error, -EOPNOTSUPP, "there is no second connection");
+
+	return fail_migration(guest->state, ret, &error);
 }
 
 const struct rs_vm_ops guest_vm_ops = {
@@ -89,6 +101,7 @@ const struct rs_vm_ops guest_vm_ops = {
 	.load_device = vm_load_device,
 	.region_announced = guest_region_announced,
 	.event = guest_event,
+	.open_channel = guest_open_channel,
 };
 
 void guest_release(struct guest *guest)

@@ -15,6 +15,12 @@
 
 struct qemu_guest;
 
+/* Who connects the guest to its peer, if it wants to hear of events, and has more connections to give. */
+struct guest_link {
+	void (*event)(void *opaque, const struct rs_event *event);
+	int (*open_channel)(void *opaque, struct rs_stream **stream, struct rs_error *error);
+};
+
 struct guest {
 	const char *program;
 	struct rs_state *state;
@@ -25,15 +31,18 @@ struct guest {
 	uint64_t max_bytes;   /* of announced regions */
 	_Atomic bool running; /* as the migration sees it */
 	_Atomic bool was_stopped;
+	const struct guest_link *link; /* or NULL */
+	void *link_opaque;
 	struct qemu_guest *qemu; /* it goes from a QEMU into files; NULL: it does not */
 };
 
 /* What rs_migrate_out() and rs_migrate_in() need; the opaque argument is the guest. */
 extern const struct rs_vm_ops guest_vm_ops;
 
-/* Two of them, for other tables. */
+/* Some of them, for other tables. */
 int guest_region_announced(void *opaque, const char *name, uint64_t used_bytes);
 void guest_event(void *opaque, const struct rs_event *event);
+int guest_open_channel(void *opaque, struct rs_stream **stream);
 
 /* Really run a guest that was resumed on hold. */
 void guest_release(struct guest *guest);

@@ -213,6 +213,9 @@ static void *writer_thread(void *opaque)
 	struct writers *all = writer->all;
 	bool good = true;
 
+	/* Without it the time that they wait for pages is not known, and nothing else is amiss. */
+	if (all->config.state)
+		rs_postcopy_register_vcpu(all->config.state, writer->number, gettid());
 	pthread_mutex_lock(&all->lock);
 	while (atomic_load(&all->wanted) != WANT_GONE) {
 		if (atomic_load(&all->wanted) == WANT_PARKED || !good) {

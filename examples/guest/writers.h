@@ -19,8 +19,9 @@
 
 struct writers_config {
 	unsigned count;
-	uint64_t dirty_rate; /* pages a second, all writers together; 0: as fast as they can */
-	bool mark;           /* call rs_dirty_mark() after each store */
+	uint64_t dirty_rate;    /* pages a second, all writers together; 0: as fast as they can */
+	bool mark;              /* call rs_dirty_mark() after each store */
+	struct rs_state *state; /* where the writers' threads are known as vCPUs; or NULL */
 };
 
 struct writers;

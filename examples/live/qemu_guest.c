@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "live/qemu_guest.h"
+#include "live/toucher.h"
 #include "recorded/census.h"
 #include "text/fail.h"
 #include "files/outfile.h"
@@ -11,22 +12,25 @@
 
 struct qemu_guest {
 	const char *save;
+	uint64_t touch_rate;
+	struct toucher toucher;
 	struct outfile devices;
 	struct census census;
 	bool native;
+	bool postcopy; /* what is here when the guest is taken is not all of it */
 };
 
-int qemu_guest_init(struct guest *guest, const char *devices, const char *save,
-		    struct rs_error *error)
+int qemu_guest_init(struct guest *guest, const struct options *options, struct rs_error *error)
 {
 	struct qemu_guest *qemu = calloc(1, sizeof(*qemu));
 
 	guest->qemu = qemu;
 	if (!qemu)
 		return fail(error, -ENOMEM, "out of memory");
-	qemu->save = save;
+	qemu->save = options->save;
+	qemu->touch_rate = options->touch_rate;
 	census_init(&qemu->census, rs_state_page_bytes(guest->state));
-	return outfile_open(&qemu->devices, devices, error);
+	return outfile_open(&qemu->devices, options->devices, error);
 }
 
 void qemu_guest_fini(struct guest *guest)
@@ -35,6 +39,7 @@ void qemu_guest_fini(struct guest *guest)
 
 	if (!qemu)
 		return;
+	toucher_stop(&qemu->toucher);
 	outfile_drop(&qemu->devices);
 	census_fini(&qemu->census);
 	free(qemu);
@@ -47,6 +52,8 @@ static void vm_observe(void *opaque, const struct rs_observation *seen)
 
 	if (seen->type == RS_OBSERVED_HEADER)
 		guest->qemu->native = !strcmp(seen->name, "ramsync");
+	if (seen->type == RS_OBSERVED_COMMAND && !strcmp(seen->name, "POSTCOPY_LISTEN"))
+		guest->qemu->postcopy = true;
 	census_observe(&guest->qemu->census, seen);
 }
 
@@ -99,14 +106,25 @@ static int put_away(struct guest *guest, struct rs_error *error)
 static int vm_resume(void *opaque, enum rs_resume why)
 {
 	struct guest *guest = opaque;
+	struct qemu_guest *qemu = guest->qemu;
 	struct rs_error error = { 0 };
 	int ret = refuse_native(guest);
 
 	(void)why;
-	if (!ret)
+	if (!ret && qemu->postcopy)
+		ret = toucher_start(&qemu->toucher, &guest->memory, guest->state, qemu->touch_rate);
+	else if (!ret)
 		ret = put_away(guest, &error);
 	guest->running = !ret;
 	return fail_migration(guest->state, ret, &error);
+}
+
+int qemu_guest_finish(struct guest *guest, struct rs_error *error)
+{
+	if (!guest->qemu || !guest->qemu->postcopy)
+		return 0;
+	toucher_stop(&guest->qemu->toucher);
+	return put_away(guest, error);
 }
 
 const struct rs_vm_ops qemu_guest_vm_ops = {
@@ -116,4 +134,5 @@ const struct rs_vm_ops qemu_guest_vm_ops = {
 	.event = guest_event,
 	.load_opaque = vm_load_opaque,
 	.observe = vm_observe,
+	.open_channel = guest_open_channel,
 };

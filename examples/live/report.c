@@ -19,6 +19,8 @@ const char *report_result_name(enum exit_code code)
 		return "cancelled";
 	case EXIT_IN_DOUBT:
 		return "in-doubt";
+	case EXIT_PAUSED:
+		return "paused";
 	default:
 		return "failed";
 	}
@@ -59,6 +61,8 @@ void report_progress(const struct options *options, const struct rs_state *state
 	stats = get_stats(state);
 	if (!terminal)
 		fprintf(stderr, "%s: ", options->program_name);
+	if (rs_migrate_status(state) >= RS_STATUS_POSTCOPY_ACTIVE)
+		fprintf(stderr, "%s  ", rs_status_name(rs_migrate_status(state)));
 	if (options->program == PROGRAM_SEND)
 		print_send_progress(&stats);
 	else
@@ -89,6 +93,30 @@ static void print_json_stats(struct json *json, const struct rs_stats *stats)
 	json_close(json);
 }
 
+static struct rs_postcopy_latency get_latency(const struct rs_state *state)
+{
+	struct rs_postcopy_latency latency = { .size = sizeof(latency) };
+
+	rs_postcopy_latency_get(state, &latency);
+	return latency;
+}
+
+static void print_json_latency(struct json *json, const struct rs_state *state)
+{
+	struct rs_postcopy_latency latency = get_latency(state);
+
+	json_open_object(json, "postcopy-faults");
+	json_number(json, "count", latency.faults);
+	json_number(json, "mean-ns", latency.mean_ns);
+	json_number(json, "max-ns", latency.max_ns);
+	json_number(json, "all-blocked-ns", latency.all_blocked_ns);
+	json_open_array(json, "distribution");
+	for (unsigned i = 0; i < RS_POSTCOPY_LATENCY_BUCKETS; i++)
+		json_number(json, NULL, latency.distribution[i]);
+	json_close(json);
+	json_close(json);
+}
+
 static void print_json(const struct options *options, const struct guest *guest,
 		       const struct result *result)
 {
@@ -115,6 +143,8 @@ static void print_json(const struct options *options, const struct guest *guest,
 	json_number(&json, "writers", writers ? writers_config(writers)->count : 0);
 	json_number(&json, "pages-written", writers ? writers_written(writers) : 0);
 	print_json_stats(&json, &stats);
+	if (options->program == PROGRAM_RECV)
+		print_json_latency(&json, guest->state);
 	json_close(&json);
 }
 
@@ -127,6 +157,21 @@ static void print_downtime(const struct rs_stats *stats)
 	       (double)stats->last_ram_ns / 1e6, (double)stats->device_ns / 1e6,
 	       (double)stats->handover_ns / 1e6, (double)stats->dirty_log_ns / 1e6,
 	       (double)stats->guest_stall_ns / 1e6);
+}
+
+static void print_postcopy(const struct options *options, const struct guest *guest,
+			   const struct rs_stats *stats)
+{
+	struct rs_postcopy_latency latency = get_latency(guest->state);
+
+	if (options->program == PROGRAM_SEND) {
+		printf("postcopy: %" PRIu64 " requests\n", stats->postcopy_requests);
+		return;
+	}
+	printf("postcopy: %" PRIu64 " faults and %" PRIu64
+	       " requests; a page was waited for %.3f ms on average, and up to %.3f ms\n",
+	       latency.faults, stats->postcopy_requests, (double)latency.mean_ns / 1e6,
+	       (double)latency.max_ns / 1e6);
 }
 
 static void print_text(const struct options *options, const struct guest *guest,
@@ -145,6 +190,8 @@ static void print_text(const struct options *options, const struct guest *guest,
 		print_downtime(&stats);
 	else if (stats.resume_ns > 0)
 		printf("resumed in %.3f ms\n", (double)stats.resume_ns / 1e6);
+	if (options->postcopy)
+		print_postcopy(options, guest, &stats);
 	if (guest->writers)
 		printf("%u writers, %" PRIu64 " pages written and verified\n",
 		       writers_config(guest->writers)->count, writers_written(guest->writers));

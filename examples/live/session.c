@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "live/session.h"
 #include "text/fail.h"
+#include "live/postcopy.h"
 #include "live/qemu_guest.h"
 
 #include <errno.h>
@@ -8,6 +9,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/signalfd.h>
 #include <time.h>
 #include <unistd.h>
@@ -42,13 +44,19 @@ int session_init(struct session *session, const struct options *options, struct 
 {
 	sigset_t set;
 
-	*session = (struct session){ .options = options, .guest = guest };
+	*session = (struct session){
+		.options = options, .guest = guest, .address = options->address, .pause_fd = -1
+	};
+	pthread_mutex_init(&session->lock, NULL);
+	guest->link = &postcopy_link;
+	guest->link_opaque = session;
 	end_signals(&set);
 	pthread_sigmask(SIG_BLOCK, &set, NULL);
 	session->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (session->signal_fd < 0)
 		return fail(error, -errno, "signalfd: %s", strerror(errno));
-	return 0;
+	session->pause_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	return session->pause_fd < 0 ? fail(error, -errno, "eventfd: %s", strerror(errno)) : 0;
 }
 
 bool session_can_reconnect(const struct session *session)
@@ -121,7 +129,7 @@ static void take_signal(struct session *session)
 	struct signalfd_siginfo info;
 	int ret;
 
-	if (read(session->signal_fd, &info, sizeof(info)) < 0)
+	if (read(session->signal_fd, &info, sizeof(info)) < 0 || postcopy_give_up(session))
 		return;
 	ret = rs_migrate_cancel(session->guest->state);
 	if (ret == -EALREADY)
@@ -134,13 +142,18 @@ static int watch(struct session *session)
 	struct pollfd fds[] = {
 		{ .fd = rs_migrate_event_fd(state), .events = POLLIN },
 		{ .fd = session->signal_fd, .events = POLLIN },
+		{ .fd = session->pause_fd, .events = POLLIN },
 	};
 
 	while (!(fds[0].revents & POLLIN)) {
-		int ready = poll(fds, 2, PROGRESS_MS);
+		int ready = poll(fds, 3, session->broken ? 0 : PROGRESS_MS);
 
 		if (ready > 0 && fds[1].revents & POLLIN)
 			take_signal(session);
+		else if (ready > 0 && fds[2].revents & POLLIN)
+			postcopy_take_pause(session);
+		else if (session->broken)
+			postcopy_mend(session);
 		else if (ready == 0)
 			report_progress(session->options, state, false);
 	}
@@ -169,6 +182,17 @@ static void get_error(const struct guest *guest, enum rs_error_source source, in
 	fail(error, ret, "%s", strerror(-ret));
 }
 
+/* The first sentence was told when it happened. */
+static void fail_lost(const struct session *session, struct rs_error *error)
+{
+	*error = (struct rs_error){ 0 };
+	fail(error, -ENOTCONN,
+	     "the connection broke in postcopy: %s; each end had a part of the guest%s",
+	     session->told,
+	     session->options->recover ? ""
+				       : " (--recover ADDRESS goes on over another connection)");
+}
+
 void session_migrate(struct session *session, struct result *result)
 {
 	struct guest *guest = session->guest;
@@ -187,10 +211,12 @@ void session_migrate(struct session *session, struct result *result)
 		source = RS_ERROR_OF_MIGRATION;
 		ret = watch(session);
 	}
-	result->code = code_of(ret);
+	result->code = session->lost ? EXIT_PAUSED : code_of(ret);
 	result->ended = seconds_now();
 	result->cpu_seconds = seconds_of(CLOCK_PROCESS_CPUTIME_ID) - cpu;
-	if (ret)
+	if (session->lost)
+		fail_lost(session, &result->error);
+	else if (ret)
 		get_error(guest, source, ret, &result->error);
 }
 
@@ -285,4 +311,7 @@ void session_fini(struct session *session)
 	rs_listener_close(session->listener);
 	if (session->signal_fd >= 0)
 		close(session->signal_fd);
+	if (session->pause_fd >= 0)
+		close(session->pause_fd);
+	pthread_mutex_destroy(&session->lock);
 }

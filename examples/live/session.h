@@ -10,12 +10,24 @@
 #include "command/options.h"
 #include "live/report.h"
 
+#include <pthread.h>
+
 struct session {
 	const struct options *options;
 	struct guest *guest;
 	struct rs_listener *listener; /* ramsync-recv */
 	struct rs_stream *stream;
+	const char *address; /* of the present connection */
 	int signal_fd;
+
+	/* a postcopy that breaks; see postcopy.h */
+	int pause_fd;
+	bool broken;    /* it waits for a connection */
+	bool given_up;  /* no other is to be brought */
+	bool lost;      /* it was ended, with a part of the guest at each end */
+	char told[512]; /* why it broke last, as the user knows */
+	pthread_mutex_t lock;
+	char why_paused[512]; /* guarded by lock */
 };
 
 /* Block SIGINT and SIGTERM, before any other thread is made, and get them from a descriptor. */

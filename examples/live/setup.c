@@ -107,7 +107,7 @@ int setup_destination(struct guest *guest, const struct options *options, struct
 	if (!ret)
 		ret = memory_register(&guest->memory, 0, guest->state, NULL, error);
 	if (!ret && options->qemu)
-		ret = qemu_guest_init(guest, options->devices, options->save, error);
+		ret = qemu_guest_init(guest, options, error);
 	guest->max_bytes = options->max_memory_bytes;
 	guest->touch_announced = options->prealloc;
 	guest->hold = options->verify;

@@ -17,7 +17,8 @@ downtime-ns wire-bytes zero-run-pages stop-ns final-sync-ns last-ram-ns device-n
 resume-ns dirty-log-ns guest-stall-ns xbzrle-cache.cache-size xbzrle-cache.bytes
 xbzrle-cache.pages xbzrle-cache.cache-miss xbzrle-cache.cache-miss-rate xbzrle-cache.encoding-rate
 xbzrle-cache.overflow compression.pages compression.busy compression.busy-rate
-compression.compressed-size compression.compression-rate""".split()
+compression.compressed-size compression.compression-rate postcopy-requests postcopy-duplicates
+postcopy-blocktime-ns postcopy-latency""".split()
 
 NAMES = {SEND: "ramsync-send", RECV: "ramsync-recv", INSPECT: "ramsync-inspect",
          CONVERT: "ramsync-convert"}
@@ -81,6 +82,16 @@ REFUSED = [
     (SEND, ["--to", NOWHERE, "--downtime-limit", "soon"], "downtime-limit"),
     (SEND, ["--to", NOWHERE, "--max-bandwidth", "-5"], "max-bandwidth"),
     (SEND, ["--to", NOWHERE, "--x-ignore-shared", "maybe"], "x-ignore-shared"),
+    (SEND, ["--to", NOWHERE, "--preempt"], "--preempt needs --postcopy"),
+    (RECV, ["--from", NOWHERE, "--preempt"], "--preempt needs --postcopy"),
+    (SEND, ["--to", NOWHERE, "--postcopy", "--preempt"], "--preempt: file:/dev/null"),
+    (SEND, ["--to", NOWHERE, "--postcopy-after", "soon"], "--postcopy-after"),
+    (RECV, ["--from", NOWHERE, "--postcopy-after", "1"], "--postcopy-after"),
+    (SEND, ["--to", NOWHERE, "--recover", "tcp:localhost:1"], "--recover needs --postcopy"),
+    (RECV, ["--from", NOWHERE, "--postcopy", "--recover", "fd:0"], "--recover 'fd:0'"),
+    (RECV, ["--from", NOWHERE, "--postcopy", "--touch", "9"], "--touch needs --qemu"),
+    (SEND, ["--to", NOWHERE, "--max-postcopy-bandwidth", "fast"], "max-postcopy-bandwidth"),
+    (INSPECT, [NOWHERE, *["--resume", "x"] * 17], "--resume: at most 16"),
 ]
 
 # The same for what only shows when it is tried.
@@ -100,6 +111,7 @@ FAILING = [
     (RECV, ["--from", "file:/no/such/file"], "/no/such/file"),
     (RECV, ["--from", "exec:exit 3"], ""),
     (RECV, ["--from", "file:/dev/null"], "ended"),
+    (SEND, ["--to", NOWHERE, "--memory", "1M", "--postcopy"], "one-way"),
 ]
 
 
