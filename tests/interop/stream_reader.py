@@ -9,6 +9,7 @@ import zlib
 
 PAGE = 4096
 ZERO, BLOCK_LIST, CONTENT, EOS, CONTINUE, DELTA, COMPRESSED = 0x2, 0x4, 0x8, 0x10, 0x20, 0x40, 0x100
+PACKAGED = 7
 START, PART, END, CONFIGURATION, COMMAND, FOOTER = 1, 2, 3, 7, 8, 0x7e
 
 
@@ -31,6 +32,10 @@ def apply(delta, page):
         at, place = at + count, place + count
 
 
+class Cut(AssertionError):
+    """It ends too early."""
+
+
 class Reader:
     def __init__(self, file):
         self.file = file
@@ -40,7 +45,7 @@ class Reader:
     def take(self, count):
         data = self.file.read(count)
         if len(data) != count:
-            raise AssertionError(f"the stream ends at {self.file.tell()}, within its RAM")
+            raise Cut(f"the stream ends at {self.file.tell()}, within its RAM")
         return data
 
     def number(self, count):
@@ -91,8 +96,10 @@ class Reader:
             self.take(self.number(4))
             return True
         if kind == COMMAND:
-            self.take(2)
-            self.take(self.number(2))
+            command = self.number(2)
+            payload = self.take(self.number(2))
+            if command == PACKAGED:
+                self.take(int.from_bytes(payload, "big"))
             return True
         number = self.number(4)
         if kind == START:
@@ -115,3 +122,32 @@ def read_memory(path):
         while reader.section():
             pass
         return reader.blocks
+
+
+def read_as_far(reader, step):
+    """A connection that was cut ends anywhere: what is there in part never came."""
+    try:
+        while step():
+            pass
+    except Cut:
+        reader.last = None
+
+
+def read_postcopy(connections, urgent=()):
+    """The same of a postcopy: files with what the source sent over its connections, one after the other,
+    and those with what it was asked for."""
+    blocks = None
+    for path in (*connections, *urgent):
+        with open(path, "rb") as file:
+            reader = Reader(file)
+            if blocks is None:
+                if reader.take(8) != b"QEVM\0\0\0\3":
+                    raise AssertionError(f"{path} is no stream of QEMU")
+            else:
+                reader.blocks = blocks
+            if path in urgent:
+                read_as_far(reader, lambda: bool(reader.body()))
+            else:
+                read_as_far(reader, reader.section)
+            blocks = reader.blocks
+    return blocks

@@ -65,6 +65,17 @@ class Tools(Case):
         with open(log, encoding="utf-8") as file:
             raise AssertionError(f"{words}: {file.read()}")
 
+    def wait_said(self, text):
+        """Until the program has said it."""
+        end = time.monotonic() + PATIENCE
+        while time.monotonic() < end:
+            with open(self.path("log"), encoding="utf-8") as file:
+                said = file.read()
+            if text in said:
+                return
+            time.sleep(0.02)
+        raise AssertionError(f"no '{text}' in: {said}")
+
     def end_tool(self, tool, code=0):
         out, _ = tool.communicate(timeout=PATIENCE)
         with open(self.path("log"), encoding="utf-8") as file:
