@@ -24,6 +24,7 @@ need_everything()
         need_program s390x-linux-gnu-gcc gcc-s390x-linux-gnu
         need_cross_libc aarch64 arm64
         need_cross_libc s390x s390x
+        need_program spin spin
         need_program qemu-s390x-static qemu-user-static
         need_program qemu-system-x86_64 qemu-system-x86
     fi
