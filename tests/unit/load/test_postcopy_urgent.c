@@ -153,6 +153,30 @@ static void what_the_other_has_in_hand_is_a_duplicate(void **state)
 	}
 }
 
+/* What the main stream had in hand when it broke is free for the urgent one, which may still be read. */
+static void the_main_stream_breaks(void **state)
+{
+	struct rs_error error;
+
+	(void)state;
+	FAULTED_BEGIN();
+	for (const struct kind *kind = kinds; kind < kinds + 3; kind++) {
+		begin_subject(kind, 4096, 3);
+		uint64_t unit = subject.unit_bytes;
+
+		put_page("a", unit, 1);
+		subject.length -= 7;
+		check_failure(load_made(), -ENODATA, "ended");
+		assert_false(
+		    rs_bitmap_test(&subject.a.region->received, unit / subject.page_bytes));
+		put_zeros("a", unit, unit);
+		assert_int_equal(load_urgent(&error), 0);
+		assert_int_equal(duplicates(), 0);
+		assert_true(holds(&subject.a, unit, unit, -1));
+		end_subject();
+	}
+}
+
 /* A source that sends everything twice, at once: nothing fails, and every page is from one of the two. */
 static void everything_on_both_streams(const struct kind *kind, uint32_t page_bytes, bool runs)
 {
@@ -251,6 +275,7 @@ int main(void)
 		cmocka_unit_test_teardown(an_urgent_stream_breaks, subject_teardown),
 		cmocka_unit_test_teardown(what_the_other_has_in_hand_is_a_duplicate,
 					  subject_teardown),
+		cmocka_unit_test_teardown(the_main_stream_breaks, subject_teardown),
 		cmocka_unit_test_teardown(both_at_once, subject_teardown),
 		cmocka_unit_test_teardown(nobody_waits_for_the_other, subject_teardown),
 	};
