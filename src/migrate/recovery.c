@@ -12,7 +12,7 @@
 
 static void close_opening(struct rs_opening *opening)
 {
-	char *address = (char *)(uintptr_t)opening->address;
+	char *address = (char *)opening->address;
 
 	rs_opening_close(opening, NULL);
 	free(address);
