@@ -50,7 +50,8 @@ static int write_out(struct conversion *conversion, struct rs_error *error)
 	int ret = rewrite_send(&conversion->rewrite, &conversion->capture, conversion->devices,
 			       conversion->devices_bytes, conversion->output.stream, error);
 
-	if (!ret)
+	/* By postcopy the other end has said that it has all of it, maybe over another connection. */
+	if (!ret && !conversion->options->postcopy)
 		ret = output_finish(&conversion->output, error);
 	conversion->written = !ret;
 	return ret;
@@ -131,6 +132,7 @@ static void print_json(const struct conversion *conversion, FILE *out)
 	json_number(&json, "full-pages", stats->normal);
 	json_number(&json, "compressed-pages", stats->compress_pages);
 	json_number(&json, "pages-missing", pages_missing(conversion));
+	json_number(&json, "requests", stats->postcopy_requests);
 	json_close(&json);
 }
 

@@ -119,7 +119,13 @@ const struct option_row option_table[OPTION_COUNT] = {
 				 "Let the sender use postcopy: the guest may run here before all "
 				 "of its memory "
 				 "is here." },
-	[OPTION_PREEMPT] = { "preempt", NULL, BOTH,
+	[OPTION_POSTCOPY_OUT] = { "postcopy", NULL, PROGRAM_CONVERT,
+				  "OUT is the address of a QEMU that waits for a migration with "
+				  "the capability "
+				  "postcopy-ram: hand it the guest by postcopy. It runs there at "
+				  "once, and fetches "
+				  "its memory." },
+	[OPTION_PREEMPT] = { "preempt", NULL, BOTH | PROGRAM_CONVERT,
 			     "With --postcopy, at both ends: pages that the guest waits for come "
 			     "over a second "
 			     "connection to the same address, tcp: or unix:." },
@@ -127,6 +133,12 @@ const struct option_row option_table[OPTION_COUNT] = {
 			   "With --qemu and --postcopy: read so many pages a second at random "
 			   "while they come, "
 			   "as the guest would if it ran here. Default 0." },
+	[OPTION_RECOVER_OUT] = { "recover", "ADDRESS", PROGRAM_CONVERT,
+				 "With --postcopy, if the connection breaks: connect there, where "
+				 "migrate-recover "
+				 "has the QEMU listen, until there is a connection; as often as it "
+				 "takes. tcp: or "
+				 "unix:." },
 	[OPTION_RECOVER] = { "recover", "ADDRESS", BOTH,
 			     "If the connection breaks in postcopy: ramsync-recv listens there "
 			     "(the real address "

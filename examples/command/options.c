@@ -143,6 +143,7 @@ static void read_option(struct options *options, enum option_id id,
 		break;
 	case OPTION_POSTCOPY:
 	case OPTION_POSTCOPY_IN:
+	case OPTION_POSTCOPY_OUT:
 		options->postcopy = true;
 		break;
 	case OPTION_PREEMPT:
@@ -152,6 +153,7 @@ static void read_option(struct options *options, enum option_id id,
 		options->touch_rate = option_number(value, 0, 1000000000);
 		break;
 	case OPTION_RECOVER:
+	case OPTION_RECOVER_OUT:
 		options->recover = value->text;
 		break;
 	case OPTION_RUN_ON:
@@ -276,16 +278,20 @@ static bool can_open_twice(const char *address)
 static void check_postcopy(const struct options *options)
 {
 	const char *name = options->program_name;
+	const char *address = options->address ? options->address : options->output;
 
+	if (options->output && options->postcopy && !can_open_twice(address) &&
+	    strncmp(address, "fd:", 3))
+		option_refuse(name, "--postcopy: %s is nothing that could answer", address);
 	if (options->preempt && !options->postcopy)
 		option_refuse(name, "--preempt needs --postcopy");
 	if (options->recover && !options->postcopy)
 		option_refuse(name, "--recover needs --postcopy");
 	if (options->touch_rate && (!options->qemu || !options->postcopy))
 		option_refuse(name, "--touch needs --qemu and --postcopy");
-	if (options->preempt && !can_open_twice(options->address))
+	if (options->preempt && !can_open_twice(address))
 		option_refuse(name, "--preempt: %s cannot be opened twice, only tcp: and unix: can",
-			      options->address);
+			      address);
 	if (options->recover && !can_open_twice(options->recover))
 		option_refuse(name, "--recover '%s': only tcp: and unix: will do",
 			      options->recover);

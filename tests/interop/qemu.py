@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """A real QEMU with the guest of the fixtures, driven through QMP."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -50,19 +51,23 @@ class Qemu:
     it in the stream.
     """
 
-    def __init__(self, folder, name, incoming=False):
+    def __init__(self, folder, name, incoming=False, by_postcopy=False, paused=True):
+        """With by_postcopy its RAM is of a kind that can come so; not paused, it runs as soon as it may."""
         self.memory = os.path.join(folder, f"{name}.ram")
+        backend = f"memory-backend-file,mem-path={self.memory}"
+        if by_postcopy:
+            backend = "memory-backend-memfd"
         self.sent = os.path.join(folder, f"{name}.sent")
         address = os.path.join(folder, f"{name}.qmp")
         words = [
             PROGRAM, "-accel", "tcg", "-machine", f"{MACHINE},memory-backend=pc.ram",
             "-m", f"{RAM_BYTES >> 10}K", "-object",
-            f"memory-backend-file,id=pc.ram,size={RAM_BYTES},mem-path={self.memory},share=on",
+            f"{backend},id=pc.ram,size={RAM_BYTES},share=on",
             "-nodefaults", "-display", "none", "-qmp", f"unix:{address},server=on,wait=off",
             "-drive", f"file={FIXTURES}/boot.img,format=raw,if=floppy,readonly=on", "-boot", "a",
         ]
         if incoming:
-            words += ["-S", "-incoming", "defer"]
+            words += ["-S"] * paused + ["-incoming", "defer"]
         self.log = open(os.path.join(folder, f"{name}.log"), "w+", encoding="utf-8")
         self.process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=self.log,
                                         stderr=self.log)
@@ -70,6 +75,8 @@ class Qemu:
         self.lines = self.socket.makefile("r", encoding="utf-8")
         self.lines.readline()
         self.do("qmp_capabilities")
+        if by_postcopy:
+            self.memory = self.find_memory()
 
     def __enter__(self):
         return self
@@ -84,6 +91,16 @@ class Qemu:
     def said(self):
         self.log.seek(0)
         return self.log.read()
+
+    def find_memory(self):
+        """The memfd, as others see it: nobody waits for a page that is missing."""
+        folder = f"/proc/{self.process.pid}/fd"
+        for name in os.listdir(folder):
+            path = os.path.join(folder, name)
+            with contextlib.suppress(FileNotFoundError):
+                if "memfd:" in os.readlink(path) and os.stat(path).st_size == RAM_BYTES:
+                    return path
+        raise AssertionError("QEMU has no memfd with its RAM")
 
     def connect(self, address):
         end = time.monotonic() + PATIENCE

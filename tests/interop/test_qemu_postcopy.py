@@ -1,12 +1,11 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""A guest moves by postcopy between a real QEMU and the programs, and is recovered after a cut."""
+"""A guest comes from a real QEMU by postcopy, and is recovered after a cut."""
 
-import os
 import sys
 
 import qemu
-from interop import digest, main
+from interop import main
 from relay import Relay
 from stream_reader import read_postcopy
 from tools import Tools, why_not

@@ -92,6 +92,9 @@ REFUSED = [
     (RECV, ["--from", NOWHERE, "--postcopy", "--touch", "9"], "--touch needs --qemu"),
     (SEND, ["--to", NOWHERE, "--max-postcopy-bandwidth", "fast"], "max-postcopy-bandwidth"),
     (INSPECT, [NOWHERE, *["--resume", "x"] * 17], "--resume: at most 16"),
+    (CONVERT, ["x", "file:y", "--postcopy"], "--postcopy: file:y"),
+    (CONVERT, ["x", "tcp:localhost:1", "--preempt"], "--preempt needs --postcopy"),
+    (CONVERT, ["x", "fd:9", "--postcopy", "--preempt"], "--preempt: fd:9"),
 ]
 
 # The same for what only shows when it is tried.
