@@ -153,7 +153,6 @@ static int take_offer(struct rs_migration *migration)
 	migration->offer = (struct rs_opening){ 0 };
 	migration->offered = false;
 	pthread_mutex_unlock(&state->lock);
-	opening->needs_channel = rs_migration_preempts(migration);
 
 	opening->needs_channel = rs_migration_preempts(migration);
 	int result = opening->stream != NULL ? 0 : rs_opening_open(opening, state);
