@@ -23,7 +23,7 @@ CONVERT = os.path.join(PROGRAMS, "ramsync-convert")
 # A guard against tests that hang, no more: nothing here is a measurement.
 PATIENCE = 240
 
-COMPLETED, FAILED, CORRUPT, CANCELLED, IN_DOUBT, BAD_USAGE = 0, 1, 2, 3, 4, 64
+COMPLETED, FAILED, CORRUPT, CANCELLED, IN_DOUBT, PAUSED, BAD_USAGE = 0, 1, 2, 3, 4, 5, 64
 
 # Small, and of every kind; the writers are busy enough to need more than one round.
 GUEST = ["--memory", "64M", "--pattern", "mix", "--writers", "2", "--dirty-rate", "2000",
@@ -31,6 +31,14 @@ GUEST = ["--memory", "64M", "--pattern", "mix", "--writers", "2", "--dirty-rate"
 FAST = ["--max-bandwidth", "0"]
 # 64 MiB of random pages last long enough to do something to the migration meanwhile.
 SLOW = ["--max-bandwidth", "4M", "--pattern", "random"]
+
+
+def no_userfaultfd():
+    """Why nothing can be received by postcopy here, or None."""
+    if os.geteuid() == 0 or os.access("/dev/userfaultfd", os.R_OK | os.W_OK):
+        return None
+    with open("/proc/sys/vm/unprivileged_userfaultfd", encoding="ascii") as file:
+        return None if file.read().strip() == "1" else "faults of the kernel's cannot be handled"
 
 
 class Program:
@@ -83,6 +91,14 @@ class Program:
                 raise AssertionError(f"{self.arguments}: no '{text}' in: {self.stderr}")
             time.sleep(0.02)
         return self.stderr
+
+    def wait_for_times(self, text, times):
+        """The same, so many times."""
+        end = time.monotonic() + PATIENCE
+        while self.stderr.count(text) < times:
+            if self.process.poll() is not None or time.monotonic() > end:
+                raise AssertionError(f"{self.arguments}: not {times} '{text}' in: {self.stderr}")
+            time.sleep(0.02)
 
     def address(self):
         """The address that a receiver listens on."""
