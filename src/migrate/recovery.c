@@ -81,6 +81,8 @@ static int look_for_offer(struct rs_migration *migration)
 	pthread_mutex_lock(&state->lock);
 	if (state->session.final)
 		result = -ECANCELED;
+	else if (rs_session_code(state) != 0)
+		result = rs_session_code(state);
 	else if (migration->given_up)
 		result = 1;
 	else if (migration->offered)

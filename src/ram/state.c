@@ -47,6 +47,7 @@ static void open_session(struct rs_state *state, bool heed_regions)
 	pthread_mutex_lock(&state->lock);
 	state->session.open = heed_regions;
 	state->session.final = false;
+	state->session.lent = false;
 	state->session.error = (struct rs_error){ 0 };
 	atomic_store_explicit(&state->session.code, 0, memory_order_release);
 	pthread_mutex_unlock(&state->lock);
@@ -90,7 +91,8 @@ static int attach(struct rs_state *state, struct rs_stream *stream, int wake_fd)
 	if (code == 0) {
 		state->session.attached = true;
 		state->session.thread = pthread_self();
-		state->session.vm_thread = pthread_self();
+		if (!state->session.lent)
+			state->session.vm_thread = pthread_self();
 		state->session.stream = stream;
 		state->session.wake_fd = wake_fd;
 	}
@@ -122,6 +124,7 @@ void rs_session_lend(struct rs_state *state)
 {
 	pthread_mutex_lock(&state->lock);
 	state->session.thread = pthread_self();
+	state->session.lent = true;
 	pthread_mutex_unlock(&state->lock);
 }
 
@@ -157,6 +160,9 @@ int rs_session_failv_locked(struct rs_state *state, int code, const char *format
 	/* That code is the hand-over's own; a callback may return it by chance. */
 	if (code == RS_ERROR_IN_DOUBT)
 		code = -EIO;
+	/* Of the guest, not of the connection. */
+	if (session->lent && pthread_equal(session->vm_thread, pthread_self()))
+		session->final = true;
 	if (session->error.code == 0) {
 		rs_error_setv(&session->error, code, format, arguments);
 		atomic_store_explicit(&session->code, code, memory_order_release);

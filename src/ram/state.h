@@ -41,7 +41,8 @@ struct rs_session {
 	bool final;    /* what failed ends a migration even in postcopy, which survives the rest */
 	bool attached; /* a call runs, in this thread, on this stream */
 	pthread_t thread;
-	pthread_t vm_thread; /* and calls the VMM back in this one: another one only in postcopy */
+	pthread_t vm_thread; /* and calls the VMM back in this one */
+	bool lent;           /* which is another one, for good: what fails there is final */
 	struct rs_stream *stream;
 	int wake_fd;  /* or it waits for a stream to be opened, until this is written to; -1 */
 	bool limited; /* max-bandwidth holds for that stream */
@@ -127,7 +128,8 @@ int rs_session_attach(struct rs_state *state, struct rs_stream *stream);
 int rs_session_attach_wait(struct rs_state *state, int wake_fd);
 void rs_session_detach(struct rs_state *state);
 
-/* The calling thread uses the stream from now on, beside the one that attached it. */
+/* The calling thread uses the stream from now on, and attaches others; the one that attached it goes on
+ * calling the VMM back. */
 void rs_session_lend(struct rs_state *state);
 
 /*
