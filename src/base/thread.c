@@ -3,11 +3,8 @@
 
 #include <sched.h>
 #include <signal.h>
-#include <stdint.h>
 #include <sys/syscall.h>
 #include <unistd.h>
-
-#define PROMPT_SLICE_NS 100000u
 
 /* As in linux/sched/types.h, which cannot be included beside sched.h. */
 struct scheduling {
@@ -41,12 +38,15 @@ int rs_thread_create(pthread_t *thread, void *(*run)(void *), void *argument)
 	return -error;
 }
 
-void rs_thread_run_promptly(void)
+uint64_t rs_thread_set_slice(uint64_t ns)
 {
 	struct scheduling now = { .size = sizeof(now) };
 
-	if (syscall(SYS_sched_getattr, 0, &now, sizeof(now), 0) != 0 || now.policy != SCHED_OTHER)
-		return;
-	now.runtime_ns = PROMPT_SLICE_NS;
-	(void)syscall(SYS_sched_setattr, 0, &now, 0);
+	if (ns == 0 || syscall(SYS_sched_getattr, 0, &now, sizeof(now), 0) != 0 ||
+	    now.policy != SCHED_OTHER)
+		return 0;
+	uint64_t before = now.runtime_ns;
+
+	now.runtime_ns = ns;
+	return syscall(SYS_sched_setattr, 0, &now, 0) == 0 ? before : 0;
 }

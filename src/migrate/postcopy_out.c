@@ -3,6 +3,7 @@
 
 #include "base/bytes.h"
 #include "base/clock.h"
+#include "base/thread.h"
 #include "migrate/device_state.h"
 #include "migrate/handshake.h"
 #include "migrate/recovery.h"
@@ -335,6 +336,8 @@ static int send_pages(struct rs_outgoing *out)
 	int result;
 
 	rs_migration_set_status(out->migration, RS_STATUS_POSTCOPY_ACTIVE);
+	uint64_t slice = rs_thread_set_slice(RS_SLICE_PATIENT_NS);
+
 	do {
 		result = rs_outgoing_put_body(out, RS_OUTER_SECTION_PART, rs_ram_save_iterate);
 		if (result == 0)
@@ -343,7 +346,9 @@ static int send_pages(struct rs_outgoing *out)
 			result = rs_session_code(out->state);
 		rs_outgoing_look_at_window(out);
 	} while (result == 0);
-	return result < 0 ? result : end_pages(out);
+	result = result < 0 ? result : end_pages(out);
+	rs_thread_set_slice(slice);
+	return result;
 }
 
 /* ---- after a break ------------------------------------------------------------------------- */

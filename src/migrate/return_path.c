@@ -201,8 +201,11 @@ static const struct hearing *find_hearing(uint16_t type)
 static int check_due(struct rs_return_path *path, const struct rs_message *message,
 		     const struct hearing *hearing, struct rs_error *error)
 {
+	if (hearing == NULL)
+		return rs_error_setf(error, -EPROTO, "the destination says 0x%x, which is unknown",
+				     message->type);
 	pthread_mutex_lock(&path->lock);
-	bool due = hearing != NULL && (path->due & hearing->what) != 0;
+	bool due = (path->due & hearing->what) != 0;
 
 	pthread_mutex_unlock(&path->lock);
 	/* A last word that tells of a failure may come at any time. */
@@ -259,7 +262,7 @@ static void *run(void *opaque)
 	struct rs_error error = { 0 };
 	int heard;
 
-	rs_thread_run_promptly();
+	rs_thread_set_slice(RS_SLICE_PROMPT_NS);
 	do
 		heard = hear_one(path, &error);
 	while (heard > 0 && heard != RS_HEARD_SHUT);

@@ -81,7 +81,7 @@ void *rs_fault_thread(void *argument)
 	};
 	int result = 0;
 
-	rs_thread_run_promptly();
+	rs_thread_set_slice(RS_SLICE_PROMPT_NS);
 	while (result == 0) {
 		if (poll(fds, 2, -1) < 0) {
 			result = errno == EINTR ? 0 : -errno;

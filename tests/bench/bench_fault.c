@@ -1,0 +1,354 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * How long a guest waits for a page that it touches in postcopy, as the guest sees it: one thread touches the pages
+ * of its memory in random order, and those touches that faulted count. Both ends are processes of their own, over
+ * loopback TCP.
+ *
+ *	bare	one thread takes the fault, asks with 16 bytes, reads the page, and places it; another one answers
+ *	plain	ours, over one connection
+ *	preempt	ours, with postcopy-preempt
+ *
+ * Ours also while all other pages are sent, as fast as that goes ("full") or by 128 MiB a second ("128M"). bench_fault
+ * [--smoke] [--huge] [NAME...]: a JSON object a line; names as printed. Percentiles are medians of those of the rounds, the
+ * worst is that of all rounds, and a ratio is to bare's of the same round.
+ */
+#include "measure.h"
+#include "migration_pair.h"
+#include "postcopy_pair.h"
+#include "track/userfaultfd.h"
+
+#include <poll.h>
+#include <pthread.h>
+#include <sys/ioctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "../support/huge_pages.h"
+
+#define MAX_ROUNDS 9u
+
+struct scale {
+	size_t bytes;
+	size_t page_bytes;
+	size_t faults; /* at most, of a round */
+	unsigned rounds;
+};
+
+/* ---- the guest ----------------------------------------------------------------------------- */
+
+struct toucher {
+	const struct scale *scale;
+	uint32_t *order; /* of the pages */
+	double *us;      /* of each touch that faulted */
+	size_t count;
+};
+
+static void toucher_init(struct toucher *toucher, const struct scale *scale)
+{
+	size_t pages = scale->bytes / scale->page_bytes;
+	uint64_t random = 88172645463325252ull;
+
+	*toucher = (struct toucher){
+		.scale = scale,
+		.order = calloc(pages, sizeof(*toucher->order)),
+		.us = calloc(scale->faults, sizeof(*toucher->us)),
+	};
+	if (toucher->order == NULL || toucher->us == NULL)
+		measure_die("calloc");
+	/* Touched now, lest they fault among the touches that are measured. */
+	memset(toucher->us, 1, scale->faults * sizeof(*toucher->us));
+	for (size_t i = 0; i < pages; i++) {
+		size_t other = next_random(&random) % (i + 1);
+
+		toucher->order[i] = toucher->order[other];
+		toucher->order[other] = (uint32_t)i;
+	}
+}
+
+static void toucher_fini(struct toucher *toucher)
+{
+	free(toucher->order);
+	free(toucher->us);
+}
+
+/* A page that was placed before it is touched is mapped, and does not fault. */
+static long faults_of_thread(void)
+{
+	struct rusage usage;
+
+	if (getrusage(RUSAGE_THREAD, &usage) != 0)
+		measure_die("getrusage");
+	return usage.ru_majflt + usage.ru_minflt;
+}
+
+static void touch_all(void *opaque, unsigned char *memory)
+{
+	struct toucher *toucher = opaque;
+	const struct scale *scale = toucher->scale;
+	long before = faults_of_thread();
+
+	toucher->count = 0;
+	for (size_t i = 0; i < scale->bytes / scale->page_bytes && toucher->count < scale->faults;
+	     i++) {
+		size_t page = toucher->order[i];
+		uint64_t start = rs_clock_ns();
+		bool right = is_page(memory + page * scale->page_bytes, page);
+		uint64_t ns = rs_clock_ns() - start;
+		long now = faults_of_thread();
+
+		if (!right) {
+			fprintf(stderr, "page %zu is not what it was\n", page);
+			exit(1);
+		}
+		if (now != before)
+			toucher->us[toucher->count++] = (double)ns / 1e3;
+		before = now;
+	}
+}
+
+/* ---- bare ---------------------------------------------------------------------------------- */
+
+struct bare_request {
+	uint64_t offset;
+	uint64_t bytes;
+};
+
+struct bare {
+	const struct scale *scale;
+	int sockets[2]; /* [0] is the server's */
+	int userfaultfd;
+	int stop_pipe[2];
+	unsigned char *memory;
+	unsigned char *page;
+};
+
+static bool get_all(int fd, void *to, size_t bytes)
+{
+	return recv(fd, to, bytes, MSG_WAITALL) == (ssize_t)bytes;
+}
+
+static void serve_bare(void *opaque)
+{
+	const struct bare *bare = opaque;
+	const struct scale *scale = bare->scale;
+	unsigned char *memory = make_guest_memory(scale->bytes, scale->page_bytes);
+	struct bare_request request;
+
+	close(bare->sockets[1]);
+	for (size_t i = 0; i < scale->bytes / scale->page_bytes; i++)
+		fill_page(memory + i * scale->page_bytes, scale->page_bytes, i);
+	/* Said when all is ready. */
+	if (send(bare->sockets[0], "", 1, 0) != 1)
+		measure_die("send");
+	while (get_all(bare->sockets[0], &request, sizeof(request)))
+		if (send(bare->sockets[0], memory + request.offset, request.bytes, 0) < 0)
+			measure_die("send");
+}
+
+static void bare_fetch(const struct bare *bare, uint64_t address)
+{
+	size_t page_bytes = bare->scale->page_bytes;
+	uint64_t start = address & ~(page_bytes - 1);
+	const struct bare_request request = { start - (uintptr_t)bare->memory, page_bytes };
+	struct uffdio_copy copy = { start, (uintptr_t)bare->page, page_bytes, 0, 0 };
+
+	if (send(bare->sockets[1], &request, sizeof(request), 0) != sizeof(request) ||
+	    !get_all(bare->sockets[1], bare->page, page_bytes) ||
+	    ioctl(bare->userfaultfd, UFFDIO_COPY, &copy) != 0)
+		measure_die("bare fetch");
+}
+
+static void *take_bare_faults(void *opaque)
+{
+	const struct bare *bare = opaque;
+	struct pollfd fds[] = { { bare->userfaultfd, POLLIN, 0 },
+				{ bare->stop_pipe[0], POLLIN, 0 } };
+	struct uffd_msg event;
+
+	while (poll(fds, 2, -1) > 0 && fds[1].revents == 0)
+		if (read(bare->userfaultfd, &event, sizeof(event)) == sizeof(event))
+			bare_fetch(bare, event.arg.pagefault.address);
+	return NULL;
+}
+
+static void open_bare(struct bare *bare)
+{
+	struct rs_error error;
+
+	bare->memory = make_guest_memory(bare->scale->bytes, bare->scale->page_bytes);
+	bare->page = make_guest_memory(bare->scale->page_bytes, bare->scale->page_bytes);
+	bare->userfaultfd = rs_userfaultfd_open_for_missing(UFFD_FEATURE_MISSING_HUGETLBFS, &error);
+	if (bare->userfaultfd < 0 || pipe(bare->stop_pipe) != 0 ||
+	    rs_userfaultfd_register(bare->userfaultfd, (uintptr_t)bare->memory, bare->scale->bytes,
+				    UFFDIO_REGISTER_MODE_MISSING, &error) != 0)
+		measure_die("userfaultfd");
+}
+
+static void run_bare(struct toucher *toucher)
+{
+	struct bare bare = { .scale = toucher->scale };
+	pthread_t thread;
+	char ready;
+
+	make_tcp_pair(bare.sockets);
+	pid_t child = run_in_child(serve_bare, &bare);
+
+	close(bare.sockets[0]);
+	open_bare(&bare);
+	if (!get_all(bare.sockets[1], &ready, 1))
+		measure_die("recv");
+	pthread_create(&thread, NULL, take_bare_faults, &bare);
+	touch_all(toucher, bare.memory);
+	close(bare.stop_pipe[1]);
+	pthread_join(thread, NULL);
+	close(bare.sockets[1]);
+	close(bare.stop_pipe[0]);
+	close(bare.userfaultfd);
+	munmap(bare.memory, bare.scale->bytes);
+	munmap(bare.page, bare.scale->page_bytes);
+	await_child(child);
+}
+
+/* ---- contestants --------------------------------------------------------------------------- */
+
+#define NO_BACKGROUND "1"
+
+static const struct contestant {
+	const char *name;
+	const char *bandwidth; /* of the background; NULL: bare */
+	bool preempt;
+} contestants[] = {
+	{ "bare", NULL, false },
+	{ "plain", NO_BACKGROUND, false },
+	{ "preempt", NO_BACKGROUND, true },
+	{ "plain-full", "0", false },
+	{ "preempt-full", "0", true },
+	{ "plain-128M", "128M", false },
+	{ "preempt-128M", "128M", true },
+};
+
+#define CONTESTANTS (sizeof(contestants) / sizeof(contestants[0]))
+
+struct figures {
+	struct samples count, mean, p50, p99, p999, worst;
+};
+
+/* Of sorted values. */
+static double percentile(const struct toucher *toucher, double share)
+{
+	size_t rank = (size_t)((double)toucher->count * share);
+
+	return toucher->count == 0 ? 0
+				   : toucher->us[rank < toucher->count ? rank : toucher->count - 1];
+}
+
+static void run_contestant(const struct contestant *contestant, struct toucher *toucher,
+			   struct figures *figures)
+{
+	const struct postcopy_plan plan = {
+		.bytes = toucher->scale->bytes,
+		.page_bytes = toucher->scale->page_bytes,
+		.preempt = contestant->preempt,
+		.bandwidth = contestant->bandwidth,
+		.guest = touch_all,
+		.opaque = toucher,
+	};
+	double sum = 0;
+
+	if (contestant->bandwidth == NULL)
+		run_bare(toucher);
+	else
+		run_postcopy(&plan);
+	qsort(toucher->us, toucher->count, sizeof(toucher->us[0]), compare_doubles);
+	for (size_t i = 0; i < toucher->count; i++)
+		sum += toucher->us[i];
+	samples_add(&figures->count, (double)toucher->count);
+	samples_add(&figures->mean, toucher->count != 0 ? sum / (double)toucher->count : 0);
+	samples_add(&figures->p50, percentile(toucher, 0.5));
+	samples_add(&figures->p99, percentile(toucher, 0.99));
+	samples_add(&figures->p999, percentile(toucher, 0.999));
+	samples_add(&figures->worst, percentile(toucher, 1));
+}
+
+static double ratio_to_bare(const struct samples *ours, const struct samples *bare)
+{
+	struct samples ratios = { .count = 0 };
+
+	for (size_t i = 0; i < ours->count && i < bare->count; i++)
+		if (bare->values[i] > 0)
+			samples_add(&ratios, ours->values[i] / bare->values[i]);
+	return samples_median(&ratios);
+}
+
+static double largest(const struct samples *samples)
+{
+	double found = 0;
+
+	for (size_t i = 0; i < samples->count; i++)
+		found = samples->values[i] > found ? samples->values[i] : found;
+	return found;
+}
+
+static void tell(const struct scale *scale, const char *name, const struct figures *figures,
+		 const struct figures *bare)
+{
+	printf("{\"bench\": \"fault\", \"who\": \"%s\", \"bytes\": %zu, \"page_bytes\": %zu, "
+	       "\"faults\": %.0f, \"mean_us\": %.1f, \"p50_us\": %.1f, \"p99_us\": %.1f, "
+	       "\"p999_us\": %.1f, \"worst_us\": %.1f, \"p50_ratio\": %.2f, \"p99_ratio\": %.2f}\n",
+	       name, scale->bytes, scale->page_bytes, samples_median(&figures->count),
+	       samples_median(&figures->mean), samples_median(&figures->p50),
+	       samples_median(&figures->p99), samples_median(&figures->p999),
+	       largest(&figures->worst), ratio_to_bare(&figures->p50, &bare->p50),
+	       ratio_to_bare(&figures->p99, &bare->p99));
+	fflush(stdout);
+}
+
+/* ---- all of it ----------------------------------------------------------------------------- */
+
+static bool is_wanted(const struct contestant *contestant, int count, char **names)
+{
+	for (int i = 0; i < count; i++)
+		if (strcmp(names[i], contestant->name) == 0)
+			return true;
+	return count == 0 || contestant->bandwidth == NULL;
+}
+
+static void run_all(const struct scale *scale, int name_count, char **names)
+{
+	struct figures figures[CONTESTANTS] = { 0 };
+	struct toucher toucher;
+
+	toucher_init(&toucher, scale);
+	for (unsigned round = 0; round < scale->rounds; round++)
+		for (size_t i = 0; i < CONTESTANTS; i++)
+			if (is_wanted(&contestants[i], name_count, names))
+				run_contestant(&contestants[i], &toucher, &figures[i]);
+	for (size_t i = 0; i < CONTESTANTS; i++)
+		if (is_wanted(&contestants[i], name_count, names))
+			tell(scale, contestants[i].name, &figures[i], &figures[0]);
+	toucher_fini(&toucher);
+}
+
+int main(int argc, char **argv)
+{
+	static const struct scale small = { (size_t)512 << 20, 4096, 20000, 5 };
+	static const struct scale huge = { (size_t)1 << 30, MEASURE_HUGE_BYTES, 512, 5 };
+	static const struct scale smoke = { (size_t)8 << 20, 4096, 500, 1 };
+	const struct scale *scale = &small;
+	int options = 1;
+
+	if (is_smoke_run(argc, argv))
+		scale = &smoke;
+	else if (argc > 1 && strcmp(argv[1], "--huge") == 0)
+		scale = &huge;
+	else
+		options = 0;
+	/* Both ends', and the page that is copied from. */
+	if (scale == &huge &&
+	    !huge_pages_reserve(&huge_pages, (long)(2 * scale->bytes / MEASURE_HUGE_BYTES) + 8))
+		return 77;
+	run_all(scale, argc - 1 - options, argv + 1 + options);
+	huge_pages_release(&huge_pages);
+	return 0;
+}
