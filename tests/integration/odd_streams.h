@@ -29,9 +29,14 @@ enum odd_options {
 	ODD_OPAQUE = 1 << 10,      /* load_opaque in place of load_device */
 	ODD_LAX_TAKES = 1 << 11,   /* with parameter lax it is taken */
 	ODD_COMPRESS = 1 << 16,    /* parameter compress is on, and QEMU's capability */
-	/* The QEMU whose verdict the row has is one with this capability, which we do not have. */
-	ODD_QEMU_POSTCOPY = 1 << 17,
+	ODD_POSTCOPY = 1 << 17,    /* parameter postcopy-ram is on, and QEMU's capability */
+	/* Taken with parameter lax, though by no QEMU: what was recorded can be read on other memory. */
+	ODD_LAX_MEMORY = 1 << 18,
 };
+
+/* In place of a code: postcopy pauses, for what the outcome says, and is given up then. A QEMU that waits for a
+ * recovery has not taken the stream, either. */
+#define ODD_PAUSES (-100000)
 
 /*
  * The versions of QEMU that take a stream, as 100 * major + minor: from the one on, and before the
@@ -57,12 +62,12 @@ struct odd_stream {
 	unsigned options;
 	const char *text;
 	struct qemu_verdict qemu;
-	int code; /* what we return: 0 if we take it */
+	int code; /* what we return: 0 if we take it; or ODD_PAUSES */
 	/*
 	 * Refused: a part of the error's text. Taken: what pages hold afterwards, as in
 	 * "a1:5a b0:0,10=abcd", for page 1 of a, which is 0x5a in every byte, and page 0 of b, which
 	 * is 0 but for two bytes from offset 0x10 on; before, all regions hold 0x11. With
-	 * ODD_LAX_TAKES: both, and " | " between them.
+	 * ODD_LAX_TAKES or ODD_LAX_MEMORY: both, and " | " between them.
 	 */
 	const char *outcome;
 	const char *reason; /* why we refuse what some QEMU takes */

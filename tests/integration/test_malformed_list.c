@@ -46,10 +46,10 @@ static void entries(void **unused)
 		{ "page sizes, without ADVISE", 0,
 		  LIST("u64:6004 s:a u64:4000 u64:1000 s:b u64:2000 u64:1000"), QEMU_REFUSES,
 		  -EINVAL, "a region's name is empty", "" },
-		{ "page sizes, and all are the host's", ODD_QEMU_POSTCOPY,
+		{ "page sizes, and all are the host's", ODD_POSTCOPY,
 		  "qemu u8:8 u16:3 u16:10 u64:1000 u64:1000 start u64:6004 s:a u64:4000 u64:1000 "
 		  "s:b u64:2000 u64:1000 eos foot end eos foot eof",
-		  QEMU_REFUSES, -EOPNOTSUPP, "postcopy-ram is off", "" },
+		  QEMU_REFUSES, -EINVAL, "a region's name is empty", "" },
 	};
 	(void)unused;
 	RUN_ODD_STREAMS(rows);
