@@ -163,6 +163,7 @@ static int run_status(const struct request *request)
 	rs_error_get(state, RS_ERROR_OF_MIGRATION, &reason);
 	fprintf(request->answer, "guest: %s\n", guest_words[vm_guest(request->control->vm)]);
 	fprintf(request->answer, "migration: %s\n", rs_status_name(status));
+	fprintf(request->answer, "paused: %s\n", migration->paused ? "yes" : "no");
 	fprintf(request->answer, "address: %s\n", migration->address);
 	fprintf(request->answer, "reason: %s\n", reason.text);
 	fprintf(request->answer, "digest: %016" PRIx64 "\n", migration->digest);

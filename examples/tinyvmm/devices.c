@@ -92,7 +92,6 @@ int devices_port(struct vcpu *vcpu, struct kvm_run *run)
 
 	if (run->io.direction != KVM_EXIT_IO_OUT || run->io.size > sizeof(uint32_t))
 		return -ENXIO;
-	vm_enter_device(vcpu);
 	pthread_mutex_lock(&devices->lock);
 	for (uint32_t i = 0; i < run->io.count && !ret; i++) {
 		uint32_t value = 0;
@@ -100,8 +99,8 @@ int devices_port(struct vcpu *vcpu, struct kvm_run *run)
 		memcpy(&value, data + (size_t)i * run->io.size, run->io.size);
 		ret = port_out(vcpu, run->io.port, value);
 	}
+	vm_let_go(vcpu);
 	pthread_mutex_unlock(&devices->lock);
-	vm_leave_device(vcpu);
 	return ret;
 }
 

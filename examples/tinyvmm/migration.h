@@ -20,7 +20,7 @@ struct migration {
 	bool outgoing;
 	bool postcopy;                   /* outgoing ones switch over to it by themselves, */
 	unsigned postcopy_after;         /* after so many passes */
-	_Atomic bool recovering;         /* a connection is being made for one that was paused */
+	_Atomic bool paused;             /* a postcopy waits for `recover` or `resolve` */
 	char address[MIGRATION_ADDRESS]; /* of the last one, with the real port */
 	_Atomic uint64_t digest;         /* of the last hand-over; 0 if there was none */
 };

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdatomic.h>
 
 /* ---- when it begins ------------------------------------------------------------------------ */
 
@@ -33,8 +34,8 @@ static bool is_first_or_pass(const struct rs_event *event)
 
 static void look_whether_paused(struct migration *migration, const struct rs_event *event)
 {
-	if (event->type == RS_EVENT_STATUS && event->status == RS_STATUS_POSTCOPY_PAUSED)
-		migration->recovering = false;
+	if (event->type == RS_EVENT_STATUS)
+		migration->paused = event->status == RS_STATUS_POSTCOPY_PAUSED;
 }
 
 void postcopy_event_out(struct migration *migration, const struct rs_event *event)
@@ -90,14 +91,13 @@ int postcopy_recover(struct migration *migration, const char *address, struct rs
 {
 	int ret;
 
-	if (migration->recovering)
-		return fail(error, -EBUSY, "a connection is being made already");
 	/* Before: it may fail, and be paused again, at once. */
-	migration->recovering = true;
+	if (!atomic_exchange(&migration->paused, false))
+		return fail(error, -EINVAL, "no postcopy waits for a connection");
 	ret = migration->outgoing ? connect_again(migration, address, error)
 				  : listen_again(migration, address, error);
 	if (ret)
-		migration->recovering = false;
+		migration->paused = true;
 	return ret;
 }
 
@@ -106,11 +106,13 @@ int postcopy_resolve(struct migration *migration, enum rs_resolution resolution,
 {
 	struct rs_state *state = migration->vm->state;
 
-	/* So that it is paused until we say otherwise. */
-	if (migration->recovering)
+	/* Then it is until we say otherwise. */
+	if (!migration->paused)
 		return fail(error, -EBUSY, "a connection is being made");
+	if (!migration->outgoing && resolution == RS_RESOLVE_RUN)
+		return fail(error, -EINVAL, "the guest's memory is not whole here");
 	/* vCPUs that wait for a page would go on with zeros. */
-	if (!migration->outgoing && resolution == RS_RESOLVE_DISCARD)
+	if (!migration->outgoing)
 		vm_doom(migration->vm);
 	/* What follows does so when the migration has ended, which is soon. */
 	return fail_call(state, rs_migrate_resolve(state, resolution), error);

@@ -15,6 +15,11 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+/* Of Linux 6.0. */
+#ifndef KVM_CAP_X86_TRIPLE_FAULT_EVENT
+#define KVM_CAP_X86_TRIPLE_FAULT_EVENT 218
+#endif
+
 #define LOW_SLOT 0u
 #define HIGH_SLOT 1u
 
@@ -24,6 +29,7 @@
 static int open_kvm(struct vm *vm, struct rs_error *error)
 {
 	struct kvm_enable_cap split = { .cap = KVM_CAP_SPLIT_IRQCHIP, .args = { IO_APIC_PINS } };
+	struct kvm_enable_cap last_fault = { .cap = KVM_CAP_X86_TRIPLE_FAULT_EVENT, .args = { 1 } };
 
 	vm->kvm_fd = open("/dev/kvm", O_RDWR | O_CLOEXEC);
 	if (vm->kvm_fd < 0)
@@ -33,6 +39,11 @@ static int open_kvm(struct vm *vm, struct rs_error *error)
 		return fail(error, -errno, "KVM_CREATE_VM: %s", strerror(errno));
 	if (ioctl(vm->fd, KVM_ENABLE_CAP, &split))
 		return fail(error, -errno, "KVM_CAP_SPLIT_IRQCHIP: %s", strerror(errno));
+	/*
+	 * A vCPU whose guest was discarded for want of its memory may be about to tell of that guest's last fault.
+	 * The next one must not inherit it: so it is a part of the vCPU's state, where KVM knows that (6.0).
+	 */
+	ioctl(vm->fd, KVM_ENABLE_CAP, &last_fault);
 	return 0;
 }
 
@@ -151,18 +162,22 @@ static void move_locked(struct vm *vm)
 			vcpu_kick_locked(&vm->vcpu[i]);
 }
 
-/* Is it parked, or sure to do nothing but that? */
-static bool is_out_locked(const struct vcpu *vcpu)
+static bool is_parked_locked(const struct vcpu *vcpu)
 {
-	return !vcpu->started || vcpu->parked || (vcpu->vm->doomed && vcpu->waits);
+	return !vcpu->started || vcpu->parked;
 }
 
-/* Have the vCPUs where they are to be, and if that is parked, then on return. */
-static void move_and_wait_locked(struct vm *vm)
+/* Of a doomed guest: where it waits for a page KVM may not let go of it. */
+static bool is_harmless_locked(const struct vcpu *vcpu)
 {
-	move_locked(vm);
+	return !vcpu->busy;
+}
+
+/* If the vCPUs are to be parked, until they are as they should be. */
+static void wait_locked(struct vm *vm, bool (*is_it)(const struct vcpu *vcpu))
+{
 	for (unsigned i = 0; i < vm->config.vcpus; i++)
-		while (vm->parked && !is_out_locked(&vm->vcpu[i]))
+		while (vm->parked && !is_it(&vm->vcpu[i]))
 			pthread_cond_wait(&vm->changed, &vm->lock);
 }
 
@@ -170,7 +185,8 @@ void vm_hold(struct vm *vm)
 {
 	pthread_mutex_lock(&vm->lock);
 	vm->held = true;
-	move_and_wait_locked(vm);
+	move_locked(vm);
+	wait_locked(vm, is_parked_locked);
 	pthread_mutex_unlock(&vm->lock);
 }
 
@@ -179,9 +195,9 @@ void vm_settle(struct vm *vm, bool here)
 	pthread_mutex_lock(&vm->lock);
 	vm->here = here;
 	vm->held = false;
-	/* What a device waited for is there, or never will be. */
+	move_locked(vm);
+	wait_locked(vm, is_parked_locked);
 	vm->doomed = false;
-	move_and_wait_locked(vm);
 	pthread_mutex_unlock(&vm->lock);
 }
 
@@ -190,7 +206,8 @@ void vm_doom(struct vm *vm)
 	pthread_mutex_lock(&vm->lock);
 	vm->held = true;
 	vm->doomed = true;
-	move_and_wait_locked(vm);
+	move_locked(vm);
+	wait_locked(vm, is_harmless_locked);
 	pthread_mutex_unlock(&vm->lock);
 }
 
@@ -211,7 +228,8 @@ void vm_destroy(struct vm *vm)
 	pthread_mutex_lock(&vm->lock);
 	vm->ending = true;
 	vm->doomed = true;
-	move_and_wait_locked(vm);
+	move_locked(vm);
+	wait_locked(vm, is_harmless_locked);
 	pthread_mutex_unlock(&vm->lock);
 	/* Nobody marks what he wrote any more. A migration that runs is cancelled, and waited for. */
 	rs_state_destroy(vm->state);
@@ -250,7 +268,7 @@ void vm_give_away(struct vm *vm)
 static bool are_parked_locked(const struct vm *vm)
 {
 	for (unsigned i = 0; i < vm->config.vcpus; i++)
-		if (!vm->vcpu[i].parked)
+		if (!is_parked_locked(&vm->vcpu[i]))
 			return false;
 	return true;
 }
@@ -285,10 +303,9 @@ int vm_set_stopped(struct vm *vm, bool stopped, bool wait)
 	here = vm->here;
 	if (here) {
 		vm->stopped = stopped;
+		move_locked(vm);
 		if (wait)
-			move_and_wait_locked(vm);
-		else
-			move_locked(vm);
+			wait_locked(vm, is_parked_locked);
 	}
 	pthread_mutex_unlock(&vm->lock);
 	return here ? 0 : -ENOENT;
@@ -318,39 +335,33 @@ bool vm_has(const struct vm *vm, uint64_t address, uint64_t bytes)
 }
 
 /* False if nothing is to be done for the guest any more. */
-static bool set_waits(struct vcpu *vcpu, bool waits)
+static bool set_busy(struct vcpu *vcpu, bool busy)
 {
 	struct vm *vm = vcpu->vm;
 	bool doomed;
 
 	pthread_mutex_lock(&vm->lock);
 	doomed = vm->doomed;
-	vcpu->waits = waits;
+	vcpu->busy = busy && !doomed;
 	if (doomed)
 		pthread_cond_broadcast(&vm->changed);
 	pthread_mutex_unlock(&vm->lock);
 	return !doomed;
 }
 
-void vm_enter_device(struct vcpu *vcpu)
-{
-	/* The one that is in it may wait for a page. */
-	set_waits(vcpu, true);
-}
-
-void vm_leave_device(struct vcpu *vcpu)
-{
-	set_waits(vcpu, false);
-}
-
 bool vm_fetch(struct vcpu *vcpu, uint64_t address, uint64_t bytes)
 {
 	const volatile uint8_t *memory = vcpu->vm->memory;
 
-	set_waits(vcpu, true);
+	set_busy(vcpu, false);
 	for (uint64_t at = address; at < address + bytes; at = (at | (MACHINE_PAGE - 1)) + 1)
 		(void)memory[at];
-	return set_waits(vcpu, false);
+	return set_busy(vcpu, true);
+}
+
+void vm_let_go(struct vcpu *vcpu)
+{
+	set_busy(vcpu, false);
 }
 
 void vm_write(struct vm *vm, uint64_t address, const void *data, uint64_t bytes)

@@ -53,8 +53,9 @@ struct vcpu {
 	struct kvm_run *run;
 	pthread_t thread;
 	bool started;
-	bool parked; /* guarded by vm->lock, as is */
-	bool waits;  /* for a device, or for memory: then it looks whether the guest is doomed */
+	/* Guarded by vm->lock. */
+	bool parked;
+	bool busy; /* in a device, with memory that it has fetched */
 };
 
 struct vm {
@@ -106,8 +107,8 @@ void vm_settle(struct vm *vm, bool here);
 void vm_give_away(struct vm *vm);
 
 /*
- * What is missing of its memory will not come. On return the vCPUs are out of the guest for good, and it
- * does not matter what those find that wait for a page in a device.
+ * What is missing of its memory will not come. On return nothing is done for the guest any more. A vCPU that waits
+ * for a page need not be out of it: KVM may let it go only when it has one. But it will not run on.
  */
 void vm_doom(struct vm *vm);
 
@@ -129,16 +130,15 @@ void vm_end(struct vm *vm, enum exit_code code);
 /* Is [@address, @address + @bytes) memory of the guest? */
 bool vm_has(const struct vm *vm, uint64_t address, uint64_t bytes);
 
-/* A vCPU comes to a device, and leaves it. */
-void vm_enter_device(struct vcpu *vcpu);
-void vm_leave_device(struct vcpu *vcpu);
-
 /*
  * Inside a device, before it looks at memory or writes it: have it here. In postcopy it may be at the other end
  * still, and the devices' own mapping knows nothing of that. False: nothing is to be done for the guest any more.
  * The range has been checked.
  */
 bool vm_fetch(struct vcpu *vcpu, uint64_t address, uint64_t bytes);
+
+/* It leaves the device, and needs the memory no longer. */
+void vm_let_go(struct vcpu *vcpu);
 
 /* A device writes guest memory that it has fetched, and says so. */
 void vm_write(struct vm *vm, uint64_t address, const void *data, uint64_t bytes);
