@@ -81,7 +81,7 @@ struct rs_stream {
 	struct rs_error error;
 
 	/* the thread that uses the stream (the reading and the writing one) */
-	atomic_uint stall_timeout_ms[2]; /* by direction; one may be changed while another thread waits */
+	atomic_uint stall_timeout_ms[2]; /* by direction; may be changed while a thread waits */
 	struct rs_stream_writer writer;
 	struct rs_stream_reader reader;
 	struct rs_rate_limit rate;
