@@ -1,17 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 #include "migrate/postcopy_pages.h"
 
-#include "base/clock.h"
 #include "base/thread.h"
 #include "load/postcopy_load.h"
 #include "migrate/handshake.h"
 #include "migrate/postcopy_in.h"
+#include "migrate/postcopy_urgent.h"
 #include "migrate/recovery.h"
 #include "transport/stream.h"
 
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 struct rs_postcopy_in *rs_postcopy_in_new(const struct rs_incoming *in)
 {
@@ -39,8 +38,7 @@ void rs_postcopy_in_destroy(struct rs_postcopy_in *postcopy)
 	free(postcopy);
 }
 
-/* Set a flag that another thread may wait for. */
-static void tell(struct rs_postcopy_in *postcopy, bool *flag)
+void rs_postcopy_in_tell(struct rs_postcopy_in *postcopy, bool *flag)
 {
 	pthread_mutex_lock(&postcopy->lock);
 	*flag = true;
@@ -48,7 +46,7 @@ static void tell(struct rs_postcopy_in *postcopy, bool *flag)
 	pthread_mutex_unlock(&postcopy->lock);
 }
 
-static bool look(struct rs_postcopy_in *postcopy, const bool *flag)
+bool rs_postcopy_in_look(struct rs_postcopy_in *postcopy, const bool *flag)
 {
 	pthread_mutex_lock(&postcopy->lock);
 	bool value = *flag;
@@ -57,120 +55,7 @@ static bool look(struct rs_postcopy_in *postcopy, const bool *flag)
 	return value;
 }
 
-/* ---- the urgent thread --------------------------------------------------------------------- */
-
-static struct rs_stream *channel_of(const struct rs_postcopy_in *postcopy)
-{
-	const struct rs_opening *opening = postcopy->pages.migration->opening;
-
-	return opening != NULL ? opening->channel : NULL;
-}
-
-static void *run_urgent(void *opaque)
-{
-	struct rs_postcopy_in *postcopy = opaque;
-	struct rs_state *state = postcopy->pages.state;
-	struct rs_stream *channel = channel_of(postcopy);
-	struct rs_error error = { 0 };
-
-	rs_thread_set_slice(RS_SLICE_PROMPT_NS);
-	/* Only what is asked for comes here, maybe nothing for a long time. */
-	rs_stream_read_patiently(channel);
-	/* Shut by ourselves: nothing is missing, or the connection is gone already. */
-	if (rs_ram_load_urgent(state, channel, &error) != 0 && error.code != -ECANCELED)
-		rs_session_fail(state, error.code, "the channel for preempt: %s", error.text);
-	tell(postcopy, &postcopy->urgent_ended);
-	return NULL;
-}
-
-/* Whoever connects must belong to this migration. */
-static int check_channel(struct rs_incoming *pages, struct rs_stream *channel)
-{
-	struct rs_migration *migration = pages->migration;
-	struct rs_message message;
-	char machine[256];
-	int result = rs_handshake_get_header(migration, channel, machine);
-
-	if (result != 0)
-		return result;
-	uint8_t record = rs_stream_get_u8(channel);
-
-	result = rs_outer_get_message(pages->state, channel, RS_COMMAND_MAX_BYTES, &message);
-	if (result != 0)
-		return result;
-	if (strcmp(machine, RS_NATIVE_MACHINE) != 0 || record != RS_OUTER_COMMAND ||
-	    message.type != RS_COMMAND_CHANNEL || message.bytes != RS_SESSION_BYTES ||
-	    memcmp(message.payload, migration->features.session, RS_SESSION_BYTES) != 0)
-		return rs_session_fail(pages->state, -EPERM,
-				       "the channel for preempt belongs to another migration");
-	return 0;
-}
-
-static int open_channel(struct rs_postcopy_in *postcopy)
-{
-	struct rs_incoming *pages = &postcopy->pages;
-	struct rs_migration *migration = pages->migration;
-	bool preempts = migration->native ? rs_migration_has(migration, RS_FEATURE_PREEMPT)
-					  : rs_migration_preempts(migration);
-
-	if (!preempts || pages->recording)
-		return 0;
-	if (migration->opening == NULL)
-		migration->opening = &migration->recovered;
-	int result = rs_opening_open_channel(migration->opening, migration);
-
-	if (result == 0 && migration->native)
-		result = check_channel(pages, migration->opening->channel);
-	if (result != 0)
-		return result;
-	postcopy->urgent_ended = false;
-	result = rs_thread_create(&postcopy->urgent_thread, run_urgent, postcopy);
-	if (result != 0)
-		return rs_session_fail(pages->state, result, "no thread for the channel: %s",
-				       rs_errno_text(result));
-	postcopy->urgent_started = true;
-	return 0;
-}
-
-static void close_channel(struct rs_postcopy_in *postcopy)
-{
-	struct rs_stream *channel = channel_of(postcopy);
-
-	if (channel != NULL)
-		rs_stream_hang_up(channel);
-	if (postcopy->urgent_started)
-		pthread_join(postcopy->urgent_thread, NULL);
-	postcopy->urgent_started = false;
-}
-
 /* ---- over one connection ------------------------------------------------------------------- */
-
-static bool has_all(struct rs_state *state)
-{
-	struct rs_region *region;
-
-	rs_region_for_each (state, region) {
-		uint64_t pages = rs_region_pages(region);
-
-		if (region->received.words == NULL ||
-		    rs_bitmap_find_clear(&region->received, 0, pages) == pages)
-			continue;
-		rs_region_unpin(region);
-		return false;
-	}
-	return true;
-}
-
-/* The last pages that were asked for may still be under way on the channel when the stream has ended. */
-static void await_urgent(struct rs_postcopy_in *postcopy)
-{
-	const struct timespec a_moment = { .tv_nsec = RS_NS_PER_MS };
-	struct rs_state *state = postcopy->pages.state;
-
-	while (postcopy->urgent_started && !has_all(state) &&
-	       !look(postcopy, &postcopy->urgent_ended) && rs_session_code(state) == 0)
-		nanosleep(&a_moment, NULL);
-}
 
 static int load(struct rs_postcopy_in *postcopy)
 {
@@ -182,7 +67,7 @@ static int load(struct rs_postcopy_in *postcopy)
 
 	if (result != 0)
 		return result;
-	await_urgent(postcopy);
+	rs_postcopy_urgent_await(postcopy);
 	result = rs_incoming_check_complete(pages);
 	/* Being lax is for recordings: a guest that runs would find zeros where its memory was. */
 	return result != 0 || pages->recording ? result
@@ -197,7 +82,7 @@ static void hang_up(struct rs_postcopy_in *postcopy)
 
 	rs_stream_hang_up(pages->stream);
 	rs_answers_use(pages->answers, NULL);
-	close_channel(postcopy);
+	rs_postcopy_urgent_close(postcopy);
 	if (postcopy->faults != NULL)
 		rs_faults_pause(postcopy->faults);
 }
@@ -301,7 +186,7 @@ static int reconnect(struct rs_postcopy_in *postcopy)
 			break;
 	}
 	/* Whoever says that it is to go on has handed the guest over. */
-	tell(postcopy, &postcopy->committed);
+	rs_postcopy_in_tell(postcopy, &postcopy->committed);
 	if (postcopy->faults != NULL)
 		rs_faults_resume(postcopy->faults);
 	rs_migration_set_status(pages->migration, RS_STATUS_POSTCOPY_ACTIVE);
@@ -310,15 +195,15 @@ static int reconnect(struct rs_postcopy_in *postcopy)
 
 static bool may_run_here(struct rs_postcopy_in *postcopy)
 {
-	return postcopy->pages.recording || look(postcopy, &postcopy->ready) ||
-	       look(postcopy, &postcopy->committed);
+	return postcopy->pages.recording || rs_postcopy_in_look(postcopy, &postcopy->ready) ||
+	       rs_postcopy_in_look(postcopy, &postcopy->committed);
 }
 
 /* To the end, over as many connections as it takes. */
 static int read_pages(struct rs_postcopy_in *postcopy)
 {
 	for (;;) {
-		int result = open_channel(postcopy);
+		int result = rs_postcopy_urgent_open(postcopy);
 
 		if (result == 0)
 			result = load(postcopy);
@@ -339,11 +224,11 @@ static void *run(void *opaque)
 	rs_session_lend(postcopy->pages.state);
 	rs_thread_set_slice(RS_SLICE_PATIENT_NS);
 	postcopy->result = read_pages(postcopy);
-	close_channel(postcopy);
+	rs_postcopy_urgent_close(postcopy);
 	/* A device that waits for a page which will not come is let go, too. */
 	rs_faults_destroy(postcopy->faults);
 	postcopy->faults = NULL;
-	tell(postcopy, &postcopy->ended);
+	rs_postcopy_in_tell(postcopy, &postcopy->ended);
 	return NULL;
 }
 
@@ -382,7 +267,7 @@ void rs_postcopy_pages_go_back(const struct rs_postcopy_in *postcopy, struct rs_
 
 void rs_postcopy_pages_set_ready(struct rs_postcopy_in *postcopy)
 {
-	tell(postcopy, &postcopy->ready);
+	rs_postcopy_in_tell(postcopy, &postcopy->ready);
 }
 
 int rs_postcopy_in_commit(struct rs_incoming *in, const struct rs_message *message)
@@ -390,9 +275,10 @@ int rs_postcopy_in_commit(struct rs_incoming *in, const struct rs_message *messa
 	struct rs_postcopy_in *postcopy = in->postcopy;
 
 	(void)message;
-	if (!look(postcopy, &postcopy->ready) || look(postcopy, &postcopy->committed))
+	if (!rs_postcopy_in_look(postcopy, &postcopy->ready) ||
+	    rs_postcopy_in_look(postcopy, &postcopy->committed))
 		return rs_session_fail(in->state, -EPROTO, "COMMIT is out of place here");
-	tell(postcopy, &postcopy->committed);
+	rs_postcopy_in_tell(postcopy, &postcopy->committed);
 	return 0;
 }
 

@@ -39,6 +39,10 @@ struct rs_postcopy_in {
 /* One for the migration that in reads. NULL without memory. */
 struct rs_postcopy_in *rs_postcopy_in_new(const struct rs_incoming *in);
 
+/* Set one of its flags, and look at it. */
+void rs_postcopy_in_tell(struct rs_postcopy_in *postcopy, bool *flag);
+bool rs_postcopy_in_look(struct rs_postcopy_in *postcopy, const bool *flag);
+
 /* Begin to read pages from the stream, in the thread. 0 or the session's error. */
 int rs_postcopy_pages_start(struct rs_postcopy_in *postcopy);
 
