@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: MIT
-"""Stands between sender and receiver, and cuts the first connection at one message of the
-hand-over. Later connections pass whole."""
+"""What stands between sender and receiver. One cuts the first connection at one message of the
+hand-over, and lets later ones pass whole; the other makes one kind of trouble at one byte."""
 
 import socket
 import struct
 import threading
+import time
 
 READY, COMMIT, RUNNING = "READY", "COMMIT", "RUNNING"
 
@@ -91,3 +92,114 @@ class CuttingProxy:
         except OSError:
             pass
         self._end(reader, writer)
+
+
+CUT, HALF_CLOSE, STALL, DELAY = TROUBLES = "cut", "half-close", "stall", "delay"
+THERE, BACK = "there", "back"
+
+# No more than this at once, so that what is delayed is many pieces.
+_PIECE = 1 << 14
+
+
+class TroubledProxy:
+    """Any number of connections, which have trouble together when the byte number `at` of one
+    direction, all of them counted, is due:
+
+    cut         all are broken, in both directions
+    half-close  the connection whose byte it is ends in that direction, and goes on in the other
+    stall       that direction of all of them stands still, and nobody is told
+    delay       every piece of that direction takes its time from there on; nothing is lost
+
+    Without a trouble all is well."""
+
+    def __init__(self, target, trouble=None, direction=THERE, at=0):
+        self.target = target
+        self.trouble = trouble
+        self.direction = direction
+        self.left = at
+        self.lock = threading.Lock()
+        self.sockets = []
+        self.happened = threading.Event()
+        self.closed = threading.Event()
+        self.server = socket.create_server(("127.0.0.1", 0))
+        self.address = "tcp:127.0.0.1:%d" % self.server.getsockname()[1]
+        self.threads = [threading.Thread(target=self._serve, daemon=True)]
+        self.threads[0].start()
+
+    def close(self):
+        """As if its host went away."""
+        self.closed.set()
+        self._cut()
+        self.server.shutdown(socket.SHUT_RDWR)
+        self.server.close()
+        for thread in self.threads:
+            thread.join()
+        for one in self.sockets:
+            one.close()
+
+    def _connect(self):
+        if self.target.startswith("unix:"):
+            there = socket.socket(socket.AF_UNIX)
+            there.connect(self.target[len("unix:"):])
+            return there
+        host, port = self.target[len("tcp:"):].rsplit(":", 1)
+        return socket.create_connection((host, int(port)))
+
+    def _serve(self):
+        while True:
+            try:
+                source, _ = self.server.accept()
+            except OSError:
+                return
+            try:
+                destination = self._connect()
+            except OSError:
+                source.close()
+                continue
+            with self.lock:
+                self.sockets += [source, destination]
+            for arguments in (source, destination, THERE), (destination, source, BACK):
+                thread = threading.Thread(target=self._carry, args=arguments, daemon=True)
+                self.threads.append(thread)
+                thread.start()
+            if self.closed.is_set() or (self.happened.is_set() and self.trouble == CUT):
+                self._cut()
+
+    def _cut(self):
+        with self.lock:
+            CuttingProxy._end(*self.sockets)
+
+    def _due(self, direction, size):
+        """How many bytes may pass, and whether the trouble is due behind them."""
+        if self.trouble is None or direction != self.direction:
+            return size, False
+        with self.lock:
+            if size < self.left:
+                self.left -= size
+                return size, False
+            passed, self.left = self.left, 0
+        return passed, True
+
+    def _carry(self, reader, writer, direction):
+        try:
+            while data := reader.recv(_PIECE):
+                passed, due = self._due(direction, len(data))
+                if due and self.trouble != DELAY:
+                    writer.sendall(data[:passed])
+                    self._make_trouble(writer)
+                    return
+                if due:
+                    self.happened.set()
+                    time.sleep(0.005)
+                writer.sendall(data)
+            writer.shutdown(socket.SHUT_WR)
+        except OSError:
+            CuttingProxy._end(reader, writer)
+
+    def _make_trouble(self, writer):
+        self.happened.set()
+        if self.trouble == CUT:
+            self._cut()
+        elif self.trouble == HALF_CLOSE:
+            writer.shutdown(socket.SHUT_WR)
+        # Stalled: what comes stays where it is.

@@ -21,6 +21,9 @@ LINE = re.compile(r"vcpu (\d): (\d+) pages, (\d+) ticks")
 PAGES_A_LINE = 1024
 
 
+ENDED = "completed", "failed", "cancelled", "in-doubt"
+
+
 class Vmm(Program):
     """A tinyvmm, and what its guest has printed."""
 
@@ -54,6 +57,16 @@ class Vmm(Program):
     def wait_status(self, *wanted):
         self.until(lambda: self.status["migration"] in wanted)
         return self.status
+
+    @property
+    def is_settled(self):
+        """Does nothing happen until somebody gives a command?"""
+        status = self.status
+        return status["migration"] in ENDED or status["paused"] == "yes"
+
+    def wait_settled(self):
+        self.until(lambda: self.is_settled)
+        return self.status["migration"]
 
     def listening(self, address="unix"):
         """Have it wait for a guest. Returns the address."""
