@@ -105,17 +105,21 @@ int postcopy_resolve(struct migration *migration, enum rs_resolution resolution,
 		     struct rs_error *error)
 {
 	struct rs_state *state = migration->vm->state;
+	int ret;
 
-	/* Then it is until we say otherwise. */
-	if (!migration->paused)
-		return fail(error, -EBUSY, "a connection is being made");
 	if (!migration->outgoing && resolution == RS_RESOLVE_RUN)
 		return fail(error, -EINVAL, "the guest's memory is not whole here");
+	/* Else it is until we say otherwise. */
+	if (!atomic_exchange(&migration->paused, false))
+		return fail(error, -EBUSY, "a connection is being made, or it ends");
 	/* vCPUs that wait for a page would go on with zeros. */
 	if (!migration->outgoing)
 		vm_doom(migration->vm);
 	/* What follows does so when the migration has ended, which is soon. */
-	return fail_call(state, rs_migrate_resolve(state, resolution), error);
+	ret = rs_migrate_resolve(state, resolution);
+	if (ret)
+		migration->paused = true;
+	return fail_call(state, ret, error);
 }
 
 /* ---- what it cost -------------------------------------------------------------------------- */
