@@ -150,6 +150,7 @@ void guest_destroy(struct guest *guest)
 	if (guest->running)
 		atomic_fetch_sub(&guest->world->running, 1);
 	rs_state_destroy(guest->state);
+	rs_stream_close(atomic_load(&guest->channel), NULL);
 	for (unsigned i = 0; i < guest->spec.region_count; i++) {
 		guest_memory_unmap(&guest->regions[i].memory);
 		shadow_log_fini(&guest->regions[i].shadow);

@@ -105,7 +105,7 @@ struct guest {
 	_Atomic bool running;
 	_Atomic bool
 	    stores_only; /* writers use the mapping and nothing else: postcopy owns the memory */
-	struct rs_stream *_Atomic channel; /* what open_channel gives away next; else it fails */
+	struct rs_stream *_Atomic channel; /* open_channel gives it away; else it fails */
 
 	/* the thread that migrates */
 	enum rs_status status;
