@@ -11,6 +11,8 @@ READY, COMMIT, RUNNING = "READY", "COMMIT", "RUNNING"
 
 # Type of a message on the return path; docs/wire-format.md has them.
 _RETURN = {0x5254: READY, 0x5255: RUNNING}
+# A record of the stream, as it stands there.
+_COMMIT = bytes((8, 0x52, 0x55, 0, 0))
 
 
 class CuttingProxy:
@@ -66,10 +68,12 @@ class CuttingProxy:
         self._end(reader, writer)
 
     def _forth_and_cut(self, reader, writer):
-        """After READY only COMMIT comes from the source."""
+        """In postcopy pages that the destination needs may come from the source before COMMIT."""
+        last = b""
         try:
             while data := reader.recv(1 << 16):
-                if self.lost == COMMIT and self.ready_passed.is_set():
+                last = last[-len(_COMMIT) + 1:] + data
+                if self.lost == COMMIT and self.ready_passed.is_set() and _COMMIT in last:
                     self._cut(reader, writer)
                     return
                 writer.sendall(data)
