@@ -12,9 +12,8 @@ from cutting_proxy import BACK, COMMIT, CUT, THERE, TROUBLES, CuttingProxy, Trou
 from vmms import VmmCase, main
 
 LONG = bool(os.environ.get("RS_TEST_LONG"))
-# Of each kind, of which there are four.
-MOVES = 50 if LONG else 3
-BREAKS = 50 if LONG else 3
+# Of each kind, of which there are four. A sanitizer's program takes its time for each.
+MOVES = BREAKS = 50 if LONG else 1 if os.environ.get("RS_TEST_SANITIZE") else 3
 SEED = 6
 
 SYS_USERFAULTFD = 323
