@@ -63,6 +63,7 @@ static int ask_for_bitmap(struct rs_outgoing *out, struct rs_region *region)
 	rs_outer_put_command(out->stream, RS_COMMAND_RECV_BITMAP, name,
 			     rs_bitmap_name_write(name, region->name));
 	out->return_path->bitmap_of = region;
+	rs_return_path_expect(out->return_path, RS_HEARD_BITMAP);
 	int result = rs_migration_flush(out->migration);
 
 	return result != 0 ? result : rs_return_path_hear(out->return_path, RS_HEARD_BITMAP);
@@ -72,7 +73,6 @@ static int ask_for_bitmaps(struct rs_outgoing *out)
 {
 	struct rs_region *region;
 
-	rs_return_path_expect(out->return_path, RS_HEARD_BITMAP);
 	rs_region_for_each (out->state, region) {
 		if (ask_for_bitmap(out, region) == 0)
 			continue;

@@ -63,12 +63,17 @@ bool rs_return_path_has_heard(struct rs_return_path *path, enum rs_heard what)
 
 /* ---- one message --------------------------------------------------------------------------- */
 
+/* What is said once, each time that it is expected. */
+#define SAID_ONCE                                                                                  \
+	(RS_HEARD_READY | RS_HEARD_RUNNING | RS_HEARD_BITMAP | RS_HEARD_RESUME_ACK | RS_HEARD_SHUT)
+
 static void note(struct rs_return_path *path, enum rs_heard what)
 {
 	if (what == RS_HEARD_REQUESTS)
 		return;
 	pthread_mutex_lock(&path->lock);
 	path->heard |= what;
+	path->due &= ~(what & SAID_ONCE);
 	pthread_cond_broadcast(&path->news);
 	pthread_mutex_unlock(&path->lock);
 	rs_ram_save_wake(path->state);

@@ -47,7 +47,7 @@ void rs_return_path_fini(struct rs_return_path *path);
 /* A new connection: nothing was heard, and nothing is due. */
 void rs_return_path_reset(struct rs_return_path *path, struct rs_stream *stream);
 
-/* More, or no more, is due. */
+/* More is due: once, if it is no request, PONG or FAILED. */
 void rs_return_path_expect(struct rs_return_path *path, unsigned more);
 bool rs_return_path_has_heard(struct rs_return_path *path, enum rs_heard what);
 
