@@ -162,6 +162,8 @@ int rs_postcopy_in_resume(struct rs_incoming *in, const struct rs_message *messa
 {
 	(void)message;
 	in->ended = true;
+	/* It may have come, and pages not, or not all of it. */
+	in->progress = RS_RAM_STARTED;
 	rs_ram_load_resume(in->state);
 	rs_answers_put_number(in->answers, RS_RETURN_RESUME_ACK, RS_RESUME_ACK_VALUE);
 	return rs_migration_fail_stream(in->migration);
