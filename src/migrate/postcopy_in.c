@@ -229,7 +229,8 @@ int rs_postcopy_in_package(struct rs_incoming *in, const struct rs_message *mess
 	if (result == 0 &&
 	    postcopy->phase < (in->recording ? RS_POSTCOPY_LISTENING : RS_POSTCOPY_RUNNING))
 		result = rs_incoming_fail(in, "the package does not say that the guest is to run");
-	in->ended = true;
+	/* Nobody else tells the source what is wrong with a package that did not even begin it. */
+	in->ended = result == 0 || postcopy->started;
 	in->handed_over = !in->recording && postcopy->phase == RS_POSTCOPY_RUNNING;
 	if (in->recording)
 		return result != 0 ? result : rs_postcopy_pages_read(postcopy, in);
