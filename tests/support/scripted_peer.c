@@ -82,6 +82,12 @@ void scripted_peer_expect(struct scripted_peer *peer, const char *text)
 	assert_memory_equal(bytes, expected, count);
 }
 
+static unsigned by_parameter(const struct scripted_peer *peer, enum rs_param_id param,
+			     enum rs_feature_id feature)
+{
+	return rs_params_number(&peer->state->params, param) != 0 ? RS_FEATURE_BIT(feature) : 0;
+}
+
 void scripted_peer_expect_features(struct scripted_peer *peer)
 {
 	uint8_t list[RS_FEATURES_MAX_BYTES];
@@ -93,13 +99,13 @@ void scripted_peer_expect_features(struct scripted_peer *peer)
 	assert_int_equal(rs_stream_get_bytes(peer->peer, list, bytes), 0);
 	assert_int_equal(rs_features_parse(list, bytes, &features, &error), 0);
 	assert_string_equal(features.unknown, "");
-	unsigned compress = rs_params_number(&peer->state->params, RS_PARAM_COMPRESS) != 0;
-
-	assert_int_equal(features.present, RS_FEATURE_BIT(RS_FEATURE_SESSION) |
-					       RS_FEATURE_BIT(RS_FEATURE_RUNS) |
-					       RS_FEATURE_BIT(RS_FEATURE_DEVICE_LENGTHS) |
-					       RS_FEATURE_BIT(RS_FEATURE_HANDOVER) |
-					       compress * RS_FEATURE_BIT(RS_FEATURE_COMPRESS));
+	assert_int_equal(features.present,
+			 RS_FEATURE_BIT(RS_FEATURE_SESSION) | RS_FEATURE_BIT(RS_FEATURE_RUNS) |
+			     RS_FEATURE_BIT(RS_FEATURE_DEVICE_LENGTHS) |
+			     RS_FEATURE_BIT(RS_FEATURE_HANDOVER) |
+			     by_parameter(peer, RS_PARAM_COMPRESS, RS_FEATURE_COMPRESS) |
+			     by_parameter(peer, RS_PARAM_POSTCOPY_RAM, RS_FEATURE_POSTCOPY) |
+			     by_parameter(peer, RS_PARAM_POSTCOPY_PREEMPT, RS_FEATURE_PREEMPT));
 	memcpy(peer->session, features.session, sizeof(peer->session));
 }
 
@@ -111,7 +117,8 @@ void scripted_peer_say_features(struct scripted_peer *peer, const char *which)
 	} letters[] = {
 		{ 's', RS_FEATURE_SESSION },  { 'l', RS_FEATURE_DEVICE_LENGTHS },
 		{ 'r', RS_FEATURE_RUNS },     { 'h', RS_FEATURE_HANDOVER },
-		{ 'c', RS_FEATURE_COMPRESS },
+		{ 'c', RS_FEATURE_COMPRESS }, { 'p', RS_FEATURE_POSTCOPY },
+		{ 'e', RS_FEATURE_PREEMPT },
 	};
 	uint8_t list[RS_FEATURES_MAX_BYTES];
 	struct rs_features features = { 0 };

@@ -52,9 +52,9 @@ void scripted_peer_start_in(struct scripted_peer *peer);
 void scripted_peer_say(struct scripted_peer *peer, const char *text);
 void scripted_peer_expect(struct scripted_peer *peer, const char *text);
 
-/* Feature lists, behind their command or message: take one with all features (compress if the parameter is
- * on), keeping its session; write one with the named ones of "slrhc" (session, device-lengths, runs,
- * handover, compress). */
+/* Feature lists, behind their command or message: take one with all features (compress, postcopy and preempt if
+ * the parameter is on), keeping its session; write one with the named ones of "slrhcpe" (session,
+ * device-lengths, runs, handover, compress, postcopy, preempt). */
 void scripted_peer_expect_features(struct scripted_peer *peer);
 void scripted_peer_say_features(struct scripted_peer *peer, const char *which);
 
