@@ -41,6 +41,8 @@ static int send_pages(struct rs_outgoing *out)
 	rs_migration_set_status(out->migration, RS_STATUS_POSTCOPY_ACTIVE);
 	uint64_t slice = rs_thread_set_slice(RS_SLICE_PATIENT_NS);
 
+	/* A page that is on its way when somebody comes to wait for it is not asked for again. */
+	rs_stream_queue_little(out->stream);
 	do {
 		result = rs_outgoing_put_body(out, RS_OUTER_SECTION_PART, rs_ram_save_iterate);
 		if (result == 0)

@@ -63,6 +63,7 @@ static int load(struct rs_postcopy_in *postcopy)
 
 	pages->part = RS_PART_PAGES;
 	pages->ended = false;
+	rs_stream_queue_little(pages->stream);
 	int result = rs_incoming_get_records(pages);
 
 	if (result != 0)

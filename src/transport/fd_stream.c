@@ -10,6 +10,7 @@
 #include "transport/child.h"
 #include "transport/fd_io.h"
 #include "transport/stream_core.h"
+#include "transport/tcp_queue.h"
 
 #include <fcntl.h>
 #include <poll.h>
@@ -66,6 +67,16 @@ static void fd_hang_up(struct rs_stream *stream)
 	(void)shutdown(fd_stream->io.fd, SHUT_RDWR);
 }
 
+static void fd_queue_little(struct rs_stream *stream)
+{
+	const struct fd_stream *fd_stream = stream->backend_data;
+
+	if ((stream->flags & RS_STREAM_KEEP_FD) != 0 || fd_stream->io.kind != RS_FD_SOCKET)
+		return;
+	rs_tcp_shorten_output(fd_stream->io.fd);
+	rs_tcp_shorten_input(fd_stream->io.fd);
+}
+
 /* close(2) tells of a write that failed late, on network file systems; EINTR is none. */
 static int close_fd(int fd, struct rs_error *error)
 {
@@ -98,6 +109,7 @@ static const struct rs_backend fd_backend = {
 	.wait = fd_wait,
 	.shutdown = fd_shutdown,
 	.hang_up = fd_hang_up,
+	.queue_little = fd_queue_little,
 	.close = fd_close,
 	.never_blocks = true,
 };

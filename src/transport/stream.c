@@ -110,6 +110,12 @@ void rs_stream_hang_up(struct rs_stream *stream)
 		stream->backend->hang_up(stream);
 }
 
+void rs_stream_queue_little(struct rs_stream *stream)
+{
+	if (stream->backend->queue_little != NULL)
+		stream->backend->queue_little(stream);
+}
+
 int rs_stream_error(const struct rs_stream *stream, struct rs_error *error)
 {
 	struct rs_stream *unlocked = (struct rs_stream *)stream;

@@ -55,6 +55,12 @@ size_t rs_stream_buffered(const struct rs_stream *stream, const uint8_t **data);
  */
 void rs_stream_hang_up(struct rs_stream *stream);
 
+/*
+ * From now on have little on the way, in either direction, so that what is put is got soon. Where the transport has no such
+ * thing, or the descriptor stays the embedder's, nothing changes.
+ */
+void rs_stream_queue_little(struct rs_stream *stream);
+
 /* Set the sticky error, if there is none yet. Returns the stream's error. */
 int rs_stream_fail(struct rs_stream *stream, int code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));

@@ -39,6 +39,8 @@ struct rs_backend {
 	void (*shutdown)(struct rs_stream *stream);
 	/* Tell the peer that nothing more comes or is read, after shutdown; NULL if there is no way to. */
 	void (*hang_up)(struct rs_stream *stream);
+	/* Have little on the way, see rs_stream_queue_little(); NULL if that is so anyway, or cannot be. */
+	void (*queue_little)(struct rs_stream *stream);
 	int (*close)(struct rs_stream *stream, struct rs_error *error);
 	bool never_blocks; /* readv and writev keep to what they should */
 };

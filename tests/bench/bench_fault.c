@@ -231,7 +231,7 @@ static const struct contestant {
 #define CONTESTANTS (sizeof(contestants) / sizeof(contestants[0]))
 
 struct figures {
-	struct samples count, mean, p50, p99, p999, worst;
+	struct samples count, seconds, mean, p50, p99, p999, worst;
 };
 
 /* Of sorted values. */
@@ -254,16 +254,17 @@ static void run_contestant(const struct contestant *contestant, struct toucher *
 		.guest = touch_all,
 		.opaque = toucher,
 	};
-	double sum = 0;
+	double sum = 0, seconds = 0;
 
 	if (contestant->bandwidth == NULL)
 		run_bare(toucher);
 	else
-		run_postcopy(&plan);
+		seconds = run_postcopy(&plan).seconds;
 	qsort(toucher->us, toucher->count, sizeof(toucher->us[0]), compare_doubles);
 	for (size_t i = 0; i < toucher->count; i++)
 		sum += toucher->us[i];
 	samples_add(&figures->count, (double)toucher->count);
+	samples_add(&figures->seconds, seconds);
 	samples_add(&figures->mean, toucher->count != 0 ? sum / (double)toucher->count : 0);
 	samples_add(&figures->p50, percentile(toucher, 0.5));
 	samples_add(&figures->p99, percentile(toucher, 0.99));
@@ -294,13 +295,14 @@ static void tell(const struct scale *scale, const char *name, const struct figur
 		 const struct figures *bare)
 {
 	printf("{\"bench\": \"fault\", \"who\": \"%s\", \"bytes\": %zu, \"page_bytes\": %zu, "
-	       "\"faults\": %.0f, \"mean_us\": %.1f, \"p50_us\": %.1f, \"p99_us\": %.1f, "
+	       "\"seconds\": %.3f, \"faults\": %.0f, \"mean_us\": %.1f, \"p50_us\": %.1f, "
+	       "\"p99_us\": %.1f, "
 	       "\"p999_us\": %.1f, \"worst_us\": %.1f, \"p50_ratio\": %.2f, \"p99_ratio\": %.2f}\n",
-	       name, scale->bytes, scale->page_bytes, samples_median(&figures->count),
-	       samples_median(&figures->mean), samples_median(&figures->p50),
-	       samples_median(&figures->p99), samples_median(&figures->p999),
-	       largest(&figures->worst), ratio_to_bare(&figures->p50, &bare->p50),
-	       ratio_to_bare(&figures->p99, &bare->p99));
+	       name, scale->bytes, scale->page_bytes, samples_median(&figures->seconds),
+	       samples_median(&figures->count), samples_median(&figures->mean),
+	       samples_median(&figures->p50), samples_median(&figures->p99),
+	       samples_median(&figures->p999), largest(&figures->worst),
+	       ratio_to_bare(&figures->p50, &bare->p50), ratio_to_bare(&figures->p99, &bare->p99));
 	fflush(stdout);
 }
 
