@@ -45,8 +45,7 @@ class PostcopyCase(VmmCase):
     def check_came(self, here, there):
         """The guest went, and all of its memory."""
         for vmm in here, there:
-            self.assertEqual(vmm.wait_status("completed", "failed", "in-doubt", PAUSED)["migration"],
-                             "completed", vmm.status)
+            self.assertEqual(vmm.wait_settled(), "completed", vmm.status)
         self.assertEqual(here.status["guest"], "none")
         self.assertNotEqual(there.status["guest"], "none")
 
