@@ -241,6 +241,8 @@ int rs_postcopy_pages_start(struct rs_postcopy_in *postcopy)
 
 	if (!pages->migration->native)
 		postcopy->committed = true;
+	/* Before the thread does: what fails here from now on is of the guest. */
+	rs_session_lend(pages->state);
 	int result = rs_thread_create(&postcopy->thread, run, postcopy);
 
 	if (result != 0)
