@@ -209,22 +209,32 @@ static struct rs_page_run units_of(const struct rs_page_request *request, struct
 	return (struct rs_page_run){ region, first, rs_align_up(last + 1, unit) - first };
 }
 
+/* The thread that saves has something to do about it only if that was the last of all: woken for each page it would
+ * take the processor from those that bring the next one. */
+static int serve(struct rs_postcopy *postcopy, const struct rs_page_run *run,
+		 struct rs_error *error)
+{
+	uint64_t sent;
+	int result = rs_urgent_send(&postcopy->urgent, run, &sent, error);
+
+	if (sent > 0)
+		rs_postcopy_go_on_at(postcopy, run->region, run->first + run->count);
+	if (atomic_load(&run->region->state->dirty_pages) == 0)
+		rs_waker_call(&postcopy->waker);
+	else
+		rs_waker_call_unless_for_budget(&postcopy->waker);
+	return result;
+}
+
 /* Of a pinned region. */
 static int serve_or_queue(struct rs_postcopy *postcopy, const struct rs_page_run *run,
 			  struct rs_error *error)
 {
-	uint64_t sent;
-	int result = 0;
-
-	if (atomic_load(&postcopy->urgent.on)) {
-		result = rs_urgent_send(&postcopy->urgent, run, &sent, error);
-		if (sent > 0)
-			rs_postcopy_go_on_at(postcopy, run->region, run->first + run->count);
-	} else {
-		rs_request_queue_put(&postcopy->queue, run);
-	}
+	if (atomic_load(&postcopy->urgent.on))
+		return serve(postcopy, run, error);
+	rs_request_queue_put(&postcopy->queue, run);
 	rs_waker_call(&postcopy->waker);
-	return result;
+	return 0;
 }
 
 int rs_ram_save_request(struct rs_state *state, const struct rs_page_request *request,

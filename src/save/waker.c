@@ -21,6 +21,7 @@ int rs_waker_sleep(struct rs_waker *waker, struct rs_stream *stream, bool for_bu
 	bool sleeps = !waker->woken && !is_ready(opaque);
 
 	waker->woken = false;
+	waker->for_budget = for_budget;
 	if (sleeps)
 		waker->stream = stream;
 	pthread_mutex_unlock(&waker->lock);
@@ -46,6 +47,14 @@ void rs_waker_call(struct rs_waker *waker)
 {
 	pthread_mutex_lock(&waker->lock);
 	call_locked(waker);
+	pthread_mutex_unlock(&waker->lock);
+}
+
+void rs_waker_call_unless_for_budget(struct rs_waker *waker)
+{
+	pthread_mutex_lock(&waker->lock);
+	if (!waker->for_budget)
+		call_locked(waker);
 	pthread_mutex_unlock(&waker->lock);
 }
 

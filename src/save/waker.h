@@ -13,6 +13,7 @@ struct rs_waker {
 	pthread_mutex_t lock;
 	/* guarded by lock */
 	struct rs_stream *stream; /* on which it sleeps, or is about to */
+	bool for_budget;          /* it sleeps for that */
 	bool woken;               /* the next sleep is to be none */
 	bool body_ends;           /* the next body is to be short */
 };
@@ -29,6 +30,9 @@ int rs_waker_sleep(struct rs_waker *waker, struct rs_stream *stream, bool for_bu
 
 /* What is_ready() asks about may have changed. Any thread. */
 void rs_waker_call(struct rs_waker *waker);
+
+/* The same for somebody who does not sleep for budget: there is nothing new to send. Any thread. */
+void rs_waker_call_unless_for_budget(struct rs_waker *waker);
 
 /* End this sleep or the next, and the body that is being written or the next. Any thread. */
 void rs_waker_wake(struct rs_waker *waker);
