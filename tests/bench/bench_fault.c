@@ -9,8 +9,8 @@
  *	preempt	ours, with postcopy-preempt
  *
  * Ours also while all other pages are sent, as fast as that goes ("full") or by 128 MiB a second ("128M"). bench_fault
- * [--smoke] [--huge] [NAME...]: a JSON object a line; names as printed. Percentiles are medians of those of the rounds, the
- * worst is that of all rounds, and a ratio is to bare's of the same round.
+ * [--smoke] [--huge] [NAME...]: a JSON object a line; names as printed. Percentiles and the worst are medians of those of the rounds, a
+ * ratio is to bare's of the same round, and noise is the share of the processors that others used in the noisiest round.
  */
 #include "measure.h"
 #include "migration_pair.h"
@@ -231,7 +231,7 @@ static const struct contestant {
 #define CONTESTANTS (sizeof(contestants) / sizeof(contestants[0]))
 
 struct figures {
-	struct samples count, seconds, mean, p50, p99, p999, worst;
+	struct samples count, seconds, mean, p50, p99, p999, worst, noise;
 };
 
 /* Of sorted values. */
@@ -254,12 +254,16 @@ static void run_contestant(const struct contestant *contestant, struct toucher *
 		.guest = touch_all,
 		.opaque = toucher,
 	};
-	double sum = 0, seconds = 0;
+	double sum = 0, seconds = 0, others = seconds_of_others();
+	uint64_t start = rs_clock_ns();
 
 	if (contestant->bandwidth == NULL)
 		run_bare(toucher);
 	else
 		seconds = run_postcopy(&plan).seconds;
+	others = (seconds_of_others() - others) / seconds_since(start) /
+		 (double)sysconf(_SC_NPROCESSORS_ONLN);
+	samples_add(&figures->noise, others > 0 ? others : 0);
 	qsort(toucher->us, toucher->count, sizeof(toucher->us[0]), compare_doubles);
 	for (size_t i = 0; i < toucher->count; i++)
 		sum += toucher->us[i];
@@ -297,11 +301,13 @@ static void tell(const struct scale *scale, const char *name, const struct figur
 	printf("{\"bench\": \"fault\", \"who\": \"%s\", \"bytes\": %zu, \"page_bytes\": %zu, "
 	       "\"seconds\": %.3f, \"faults\": %.0f, \"mean_us\": %.1f, \"p50_us\": %.1f, "
 	       "\"p99_us\": %.1f, "
-	       "\"p999_us\": %.1f, \"worst_us\": %.1f, \"p50_ratio\": %.2f, \"p99_ratio\": %.2f}\n",
+	       "\"p999_us\": %.1f, \"worst_us\": %.1f, \"worst_of_all_us\": %.1f, \"noise\": %.3f, "
+	       "\"p50_ratio\": %.2f, \"p99_ratio\": %.2f}\n",
 	       name, scale->bytes, scale->page_bytes, samples_median(&figures->seconds),
 	       samples_median(&figures->count), samples_median(&figures->mean),
 	       samples_median(&figures->p50), samples_median(&figures->p99),
-	       samples_median(&figures->p999), largest(&figures->worst),
+	       samples_median(&figures->p999), samples_median(&figures->worst),
+	       largest(&figures->worst), largest(&figures->noise),
 	       ratio_to_bare(&figures->p50, &bare->p50), ratio_to_bare(&figures->p99, &bare->p99));
 	fflush(stdout);
 }

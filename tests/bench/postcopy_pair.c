@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <signal.h>
 #include <unistd.h>
@@ -118,6 +119,33 @@ void await_child(pid_t child)
 		fprintf(stderr, "the child failed\n");
 		exit(1);
 	}
+}
+
+static double seconds_of_rusage(int who)
+{
+	struct rusage usage;
+
+	if (getrusage(who, &usage) != 0)
+		measure_die("getrusage");
+	return (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
+	       (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
+}
+
+double seconds_of_others(void)
+{
+	/* user, nice, system, idle, iowait, irq, softirq, steal */
+	unsigned long long ticks[8];
+	FILE *file = fopen("/proc/stat", "re");
+
+	if (file == NULL ||
+	    fscanf(file, "cpu %llu %llu %llu %llu %llu %llu %llu %llu", &ticks[0], &ticks[1],
+		   &ticks[2], &ticks[3], &ticks[4], &ticks[5], &ticks[6], &ticks[7]) != 8)
+		measure_die("/proc/stat");
+	fclose(file);
+	double busy = (double)(ticks[0] + ticks[1] + ticks[2] + ticks[5] + ticks[6] + ticks[7]) /
+		      (double)sysconf(_SC_CLK_TCK);
+
+	return busy - seconds_of_rusage(RUSAGE_SELF) - seconds_of_rusage(RUSAGE_CHILDREN);
 }
 
 /* ---- both ends ----------------------------------------------------------------------------- */

@@ -42,6 +42,9 @@ bool is_page(const unsigned char *page, size_t number);
 pid_t run_in_child(void (*run)(void *opaque), void *opaque);
 void await_child(pid_t child);
 
+/* Seconds of the processors' time that others than this process and its children used since the machine began. */
+double seconds_of_others(void);
+
 /* Exits with a message if anything fails, or a page is not what it was. */
 struct postcopy_outcome run_postcopy(const struct postcopy_plan *plan);
 
