@@ -155,7 +155,10 @@ static int wait_for_connection(struct rs_outgoing *out)
 
 /* ---- all of it ----------------------------------------------------------------------------- */
 
-/* The destination took the guest, and could not run it after all: it is ours again. */
+/*
+ * The destination took the guest, and could not run it after all: it is ours again. Only the destination
+ * knows: who says that before it has agreed to go on may be another one, while the guest runs where it belongs.
+ */
 static bool was_refused(struct rs_outgoing *out)
 {
 	return out->migration->native &&
@@ -167,9 +170,10 @@ static bool was_refused(struct rs_outgoing *out)
 static int finish(struct rs_outgoing *out)
 {
 	int result = send_pages(out);
+	bool agreed = true;
 
 	while (result < 0) {
-		if (was_refused(out)) {
+		if (agreed && was_refused(out)) {
 			out->went_by_postcopy = false;
 			return result;
 		}
@@ -177,7 +181,8 @@ static int finish(struct rs_outgoing *out)
 		if (result != 0)
 			return result;
 		result = resume(out);
-		if (result == 0)
+		agreed = result == 0;
+		if (agreed)
 			result = send_pages(out);
 	}
 	return result;

@@ -140,13 +140,49 @@ static void source_in_recovery(void **unused)
 	run_rows(resumptions, COUNT(resumptions), true, reach_resumption, end_pauses_again);
 }
 
+/* The source has handed its guest over, and does not know whether it runs. */
+static void reach_commit(struct postcopy_script *script)
+{
+	reach_switch(script);
+	postcopy_script_say(script, PEER_READY);
+	postcopy_script_await(script, PEER_COMMIT);
+}
+
+static const struct row failure = { "FAILED", NATIVE, PEER_FAILED, "the destination failed: full" };
+
+static void reach_recovery_without_word(struct postcopy_script *script)
+{
+	reach_commit(script);
+	scripted_peer_hang_up(&script->peer);
+	postcopy_script_paused(script, 1, "");
+	postcopy_script_reconnect(script);
+	postcopy_script_await(script, PS_ASK_BITMAP);
+}
+
+static void reach_resumption_without_word(struct postcopy_script *script)
+{
+	reach_recovery_without_word(script);
+	postcopy_script_say(script, PS_BITMAP(0));
+	postcopy_script_await(script, PS_RESUME);
+	postcopy_script_say(script, PS_ACK);
+	postcopy_script_await(script, "32:55555555");
+}
+
+/* The guest is the source's again if its destination says that it does not run; not if another one does. */
+static void a_guest_that_cannot_run(void **unused)
+{
+	(void)unused;
+	run_row(&failure, true, true, reach_commit, end_stays);
+	run_row(&failure, true, true, reach_recovery_without_word, end_pauses_again);
+	run_row(&failure, true, true, reach_resumption_without_word, end_stays);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
-		cmocka_unit_test(source_before_the_switch),
-		cmocka_unit_test(source_at_the_switch),
-		cmocka_unit_test(source_in_postcopy),
-		cmocka_unit_test(source_in_recovery),
+		cmocka_unit_test(source_before_the_switch), cmocka_unit_test(source_at_the_switch),
+		cmocka_unit_test(source_in_postcopy),       cmocka_unit_test(source_in_recovery),
+		cmocka_unit_test(a_guest_that_cannot_run),
 	};
 
 	return cmocka_run_group_tests_name("postcopy_answers", tests, open_watchdog, NULL);
