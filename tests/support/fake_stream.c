@@ -248,12 +248,22 @@ static ssize_t fake_readv(void *opaque, const struct iovec *iov, int count)
 	return room < 0 ? room : done;
 }
 
+/* As of a socket: the other end notices. */
+static void leave(struct end *end)
+{
+	if (end->out != NULL)
+		end->out->writer_gone = true;
+	if (end->in != NULL)
+		end->in->reader_gone = true;
+}
+
 static void fake_shutdown(void *opaque)
 {
 	struct end *end = opaque;
 
 	pthread_mutex_lock(&end->connection->lock);
 	end->shut = true;
+	leave(end);
 	pthread_cond_broadcast(&end->connection->changed);
 	pthread_mutex_unlock(&end->connection->lock);
 }
@@ -276,10 +286,7 @@ static void fake_close(void *opaque)
 	bool last;
 
 	pthread_mutex_lock(&connection->lock);
-	if (end->out != NULL)
-		end->out->writer_gone = true;
-	if (end->in != NULL)
-		end->in->reader_gone = true;
+	leave(end);
 	last = --connection->ends == 0;
 	pthread_cond_broadcast(&connection->changed);
 	pthread_mutex_unlock(&connection->lock);

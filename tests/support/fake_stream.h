@@ -2,7 +2,7 @@
 /*
  * A connection in memory, made of the public stream callbacks, that can behave as badly as real
  * ones do: short and interrupted calls, delays, failures and a cut at a chosen byte. What one end
- * writes is read at the other one. Closing an end is seen by the other as the end of its
+ * writes is read at the other one. Closing an end, or shutting it down, is seen by the other as the end of its
  * input, and as -EPIPE by its writes.
  *
  * The two ends may belong to different threads, and their streams may outlive each other.
