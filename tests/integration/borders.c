@@ -48,6 +48,39 @@ static bool walk_message(struct walk *walk)
 	return has(walk, 4) && step(walk, 4ull + rs_get_be16(here(walk) + 2));
 }
 
+/* A package's device state is of no known length in QEMU's form, so it is taken as one. */
+static bool walk_command(struct walk *walk)
+{
+	bool package = has(walk, 8) && rs_get_be16(here(walk)) == RS_COMMAND_PACKAGED;
+	uint32_t bytes = package ? rs_get_be32(here(walk) + 4) : 0;
+
+	if (!walk_message(walk))
+		return false;
+	if (package)
+		border(walk);
+	return step(walk, bytes);
+}
+
+/* A received bitmap follows its message. */
+static bool walk_answer(struct walk *walk)
+{
+	bool bitmap = has(walk, 2) && rs_get_be16(here(walk)) == RS_RETURN_RECV_BITMAP;
+
+	if (!walk_message(walk))
+		return false;
+	if (!bitmap)
+		return true;
+	border(walk);
+	if (!has(walk, 8))
+		return false;
+	uint64_t bytes = rs_get_be64(here(walk));
+
+	if (!step(walk, 8))
+		return false;
+	border(walk);
+	return step(walk, bytes + 8);
+}
+
 static bool walk_list(struct walk *walk, uint64_t total)
 {
 	while (total > 0) {
@@ -118,37 +151,64 @@ static bool walk_record(struct walk *walk)
 	case RS_OUTER_FOOTER:
 		return step(walk, 4);
 	case RS_OUTER_COMMAND:
-		return walk_message(walk);
+		return walk_command(walk);
 	default:
 		return false;
 	}
 }
 
+static struct walk begin(struct borders *borders, const uint8_t *data, size_t bytes,
+			 uint32_t page_bytes)
+{
+	borders->count = 0;
+	return (struct walk){ .borders = borders,
+			      .data = data,
+			      .bytes = bytes,
+			      .rules = { .page_bytes = page_bytes, .runs = true } };
+}
+
+/* Not of a recovery in QEMU's form, which has none. */
+static bool walk_header(struct walk *walk)
+{
+	if (*here(walk) == RS_OUTER_COMMAND)
+		return true;
+	return walk->bytes >= 13 && step(walk, 13ull + rs_get_be32(walk->data + 9));
+}
+
 int borders_of_source(struct borders *borders, const uint8_t *data, size_t bytes,
 		      uint32_t page_bytes)
 {
-	struct walk walk = { .borders = borders,
-			     .data = data,
-			     .bytes = bytes,
-			     .rules = { .page_bytes = page_bytes, .runs = true } };
-	bool good = bytes >= 13 && step(&walk, 13ull + rs_get_be32(data + 9));
+	struct walk walk = begin(borders, data, bytes, page_bytes);
+	bool good = bytes > 0 && walk_header(&walk);
 
-	borders->count = 0;
 	while (good && walk.at < bytes)
 		good = walk_record(&walk);
 	border(&walk);
 	return good ? 0 : -EINVAL;
 }
 
+int borders_of_channel(struct borders *borders, const uint8_t *data, size_t bytes,
+		       uint32_t page_bytes)
+{
+	struct walk walk = begin(borders, data, bytes, page_bytes);
+	bool native = bytes > 0 && *data == 'Q';
+
+	if (native && (!walk_header(&walk) || !walk_record(&walk)))
+		return -EINVAL;
+	/* Without an end mark, mostly. */
+	walk_body(&walk);
+	border(&walk);
+	return walk.at == bytes ? 0 : -EINVAL;
+}
+
 int borders_of_answers(struct borders *borders, const uint8_t *data, size_t bytes)
 {
-	struct walk walk = { .borders = borders, .data = data, .bytes = bytes };
+	struct walk walk = begin(borders, data, bytes, 0);
 	bool good = true;
 
-	borders->count = 0;
 	while (good && walk.at < bytes) {
 		border(&walk);
-		good = walk_message(&walk);
+		good = walk_answer(&walk);
 	}
 	border(&walk);
 	return good ? 0 : -EINVAL;
