@@ -19,7 +19,7 @@
 
 #include "support/test_memory.h"
 
-enum { MAX_UNITS = 1024, MAX_REQUESTS = 4096 };
+enum { MAX_UNITS = 1024 };
 
 struct kind {
 	const char *name;
@@ -54,10 +54,10 @@ struct faulted {
 	/* what was asked for */
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
-	struct {
+	struct asked_for {
 		uint64_t unit, units;
-	} requests[MAX_REQUESTS];
-	size_t count;
+	} * requests;
+	size_t count, room;
 	unsigned asked[MAX_UNITS]; /* since the last resume */
 };
 
@@ -80,7 +80,12 @@ static inline void remember_request(void *opaque, struct rs_region *region, uint
 	require(bytes > 0 && (offset | bytes) % faulted->unit_bytes == 0, "whole units");
 	require(unit + units <= faulted->units, "inside the region");
 	pthread_mutex_lock(&faulted->lock);
-	require(faulted->count < MAX_REQUESTS, "few requests");
+	if (faulted->count == faulted->room) {
+		faulted->room = faulted->room == 0 ? 256 : faulted->room * 2;
+		faulted->requests =
+		    realloc(faulted->requests, faulted->room * sizeof(*faulted->requests));
+		require(faulted->requests != NULL, "memory");
+	}
 	faulted->requests[faulted->count].unit = unit;
 	faulted->requests[faulted->count++].units = units;
 	for (uint64_t i = 0; i < units; i++)
@@ -200,6 +205,7 @@ static inline void faulted_fini(struct faulted *faulted)
 		munmap(faulted->alias, bytes);
 	if (faulted->fd >= 0)
 		close(faulted->fd);
+	free(faulted->requests);
 	pthread_mutex_destroy(&faulted->lock);
 	pthread_cond_destroy(&faulted->changed);
 }
