@@ -8,20 +8,16 @@
  *	plain	ours, over one connection
  *	preempt	ours, with postcopy-preempt
  *
- * Ours also while all other pages are sent, as fast as that goes ("full") or by 128 MiB a second ("128M"). bench_fault
- * [--smoke] [--huge] [NAME...]: a JSON object a line; names as printed. Percentiles and the worst are medians of those of the rounds, a
- * ratio is to bare's of the same round, and noise is the share of the processors that others used in the noisiest round.
+ * Each also while all other pages are sent, as fast as that goes ("full"), ours by 128 MiB a second too ("128M").
+ * bench_fault [--smoke] [--huge] [NAME...]: a JSON object a line; names as printed. Percentiles and the worst are
+ * medians of those of the rounds, a ratio is to bare's or bare-full's of the same round, and noise is the share of the
+ * processors that others used in the noisiest round.
  */
+#include "bare_postcopy.h"
 #include "measure.h"
-#include "migration_pair.h"
 #include "postcopy_pair.h"
-#include "track/userfaultfd.h"
 
-#include <poll.h>
-#include <pthread.h>
-#include <sys/ioctl.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "../support/huge_pages.h"
@@ -107,125 +103,24 @@ static void touch_all(void *opaque, unsigned char *memory)
 	}
 }
 
-/* ---- bare ---------------------------------------------------------------------------------- */
-
-struct bare_request {
-	uint64_t offset;
-	uint64_t bytes;
-};
-
-struct bare {
-	const struct scale *scale;
-	int sockets[2]; /* [0] is the server's */
-	int userfaultfd;
-	int stop_pipe[2];
-	unsigned char *memory;
-	unsigned char *page;
-};
-
-static bool get_all(int fd, void *to, size_t bytes)
-{
-	return recv(fd, to, bytes, MSG_WAITALL) == (ssize_t)bytes;
-}
-
-static void serve_bare(void *opaque)
-{
-	const struct bare *bare = opaque;
-	const struct scale *scale = bare->scale;
-	unsigned char *memory = make_guest_memory(scale->bytes, scale->page_bytes);
-	struct bare_request request;
-
-	close(bare->sockets[1]);
-	for (size_t i = 0; i < scale->bytes / scale->page_bytes; i++)
-		fill_page(memory + i * scale->page_bytes, scale->page_bytes, i);
-	/* Said when all is ready. */
-	if (send(bare->sockets[0], "", 1, 0) != 1)
-		measure_die("send");
-	while (get_all(bare->sockets[0], &request, sizeof(request)))
-		if (send(bare->sockets[0], memory + request.offset, request.bytes, 0) < 0)
-			measure_die("send");
-}
-
-static void bare_fetch(const struct bare *bare, uint64_t address)
-{
-	size_t page_bytes = bare->scale->page_bytes;
-	uint64_t start = address & ~(page_bytes - 1);
-	const struct bare_request request = { start - (uintptr_t)bare->memory, page_bytes };
-	struct uffdio_copy copy = { start, (uintptr_t)bare->page, page_bytes, 0, 0 };
-
-	if (send(bare->sockets[1], &request, sizeof(request), 0) != sizeof(request) ||
-	    !get_all(bare->sockets[1], bare->page, page_bytes) ||
-	    ioctl(bare->userfaultfd, UFFDIO_COPY, &copy) != 0)
-		measure_die("bare fetch");
-}
-
-static void *take_bare_faults(void *opaque)
-{
-	const struct bare *bare = opaque;
-	struct pollfd fds[] = { { bare->userfaultfd, POLLIN, 0 },
-				{ bare->stop_pipe[0], POLLIN, 0 } };
-	struct uffd_msg event;
-
-	while (poll(fds, 2, -1) > 0 && fds[1].revents == 0)
-		if (read(bare->userfaultfd, &event, sizeof(event)) == sizeof(event))
-			bare_fetch(bare, event.arg.pagefault.address);
-	return NULL;
-}
-
-static void open_bare(struct bare *bare)
-{
-	struct rs_error error;
-
-	bare->memory = make_guest_memory(bare->scale->bytes, bare->scale->page_bytes);
-	bare->page = make_guest_memory(bare->scale->page_bytes, bare->scale->page_bytes);
-	bare->userfaultfd = rs_userfaultfd_open_for_missing(UFFD_FEATURE_MISSING_HUGETLBFS, &error);
-	if (bare->userfaultfd < 0 || pipe(bare->stop_pipe) != 0 ||
-	    rs_userfaultfd_register(bare->userfaultfd, (uintptr_t)bare->memory, bare->scale->bytes,
-				    UFFDIO_REGISTER_MODE_MISSING, &error) != 0)
-		measure_die("userfaultfd");
-}
-
-static void run_bare(struct toucher *toucher)
-{
-	struct bare bare = { .scale = toucher->scale };
-	pthread_t thread;
-	char ready;
-
-	make_tcp_pair(bare.sockets);
-	pid_t child = run_in_child(serve_bare, &bare);
-
-	close(bare.sockets[0]);
-	open_bare(&bare);
-	if (!get_all(bare.sockets[1], &ready, 1))
-		measure_die("recv");
-	pthread_create(&thread, NULL, take_bare_faults, &bare);
-	touch_all(toucher, bare.memory);
-	close(bare.stop_pipe[1]);
-	pthread_join(thread, NULL);
-	close(bare.sockets[1]);
-	close(bare.stop_pipe[0]);
-	close(bare.userfaultfd);
-	munmap(bare.memory, bare.scale->bytes);
-	munmap(bare.page, bare.scale->page_bytes);
-	await_child(child);
-}
-
 /* ---- contestants --------------------------------------------------------------------------- */
 
 #define NO_BACKGROUND "1"
 
 static const struct contestant {
 	const char *name;
-	const char *bandwidth; /* of the background; NULL: bare */
+	const char *bandwidth; /* of the background */
 	bool preempt;
+	bool bare;
 } contestants[] = {
-	{ "bare", NULL, false },
-	{ "plain", NO_BACKGROUND, false },
-	{ "preempt", NO_BACKGROUND, true },
-	{ "plain-full", "0", false },
-	{ "preempt-full", "0", true },
-	{ "plain-128M", "128M", false },
-	{ "preempt-128M", "128M", true },
+	{ "bare", NO_BACKGROUND, .bare = true },
+	{ "bare-full", "0", .bare = true },
+	{ "plain", NO_BACKGROUND, .preempt = false },
+	{ "preempt", NO_BACKGROUND, .preempt = true },
+	{ "plain-full", "0", .preempt = false },
+	{ "preempt-full", "0", .preempt = true },
+	{ "plain-128M", "128M", .preempt = false },
+	{ "preempt-128M", "128M", .preempt = true },
 };
 
 #define CONTESTANTS (sizeof(contestants) / sizeof(contestants[0]))
@@ -246,6 +141,13 @@ static double percentile(const struct toucher *toucher, double share)
 static void run_contestant(const struct contestant *contestant, struct toucher *toucher,
 			   struct figures *figures)
 {
+	const struct bare_plan bare = {
+		.bytes = toucher->scale->bytes,
+		.page_bytes = toucher->scale->page_bytes,
+		.background = strcmp(contestant->bandwidth, NO_BACKGROUND) != 0,
+		.guest = touch_all,
+		.opaque = toucher,
+	};
 	const struct postcopy_plan plan = {
 		.bytes = toucher->scale->bytes,
 		.page_bytes = toucher->scale->page_bytes,
@@ -254,11 +156,11 @@ static void run_contestant(const struct contestant *contestant, struct toucher *
 		.guest = touch_all,
 		.opaque = toucher,
 	};
-	double sum = 0, seconds = 0, others = seconds_of_others();
+	double sum = 0, seconds, others = seconds_of_others();
 	uint64_t start = rs_clock_ns();
 
-	if (contestant->bandwidth == NULL)
-		run_bare(toucher);
+	if (contestant->bare)
+		seconds = run_bare_postcopy(&bare);
 	else
 		seconds = run_postcopy(&plan).seconds;
 	others = (seconds_of_others() - others) / seconds_since(start) /
@@ -276,7 +178,7 @@ static void run_contestant(const struct contestant *contestant, struct toucher *
 	samples_add(&figures->worst, percentile(toucher, 1));
 }
 
-static double ratio_to_bare(const struct samples *ours, const struct samples *bare)
+static double ratio_of(const struct samples *ours, const struct samples *bare)
 {
 	struct samples ratios = { .count = 0 };
 
@@ -295,6 +197,7 @@ static double largest(const struct samples *samples)
 	return found;
 }
 
+/* bare: the first and the second contestant. */
 static void tell(const struct scale *scale, const char *name, const struct figures *figures,
 		 const struct figures *bare)
 {
@@ -302,13 +205,15 @@ static void tell(const struct scale *scale, const char *name, const struct figur
 	       "\"seconds\": %.3f, \"faults\": %.0f, \"mean_us\": %.1f, \"p50_us\": %.1f, "
 	       "\"p99_us\": %.1f, "
 	       "\"p999_us\": %.1f, \"worst_us\": %.1f, \"worst_of_all_us\": %.1f, \"noise\": %.3f, "
-	       "\"p50_ratio\": %.2f, \"p99_ratio\": %.2f}\n",
+	       "\"p50_ratio\": %.2f, \"p99_ratio\": %.2f, \"p50_to_full\": %.2f, \"p99_to_full\": "
+	       "%.2f}\n",
 	       name, scale->bytes, scale->page_bytes, samples_median(&figures->seconds),
 	       samples_median(&figures->count), samples_median(&figures->mean),
 	       samples_median(&figures->p50), samples_median(&figures->p99),
 	       samples_median(&figures->p999), samples_median(&figures->worst),
 	       largest(&figures->worst), largest(&figures->noise),
-	       ratio_to_bare(&figures->p50, &bare->p50), ratio_to_bare(&figures->p99, &bare->p99));
+	       ratio_of(&figures->p50, &bare[0].p50), ratio_of(&figures->p99, &bare[0].p99),
+	       ratio_of(&figures->p50, &bare[1].p50), ratio_of(&figures->p99, &bare[1].p99));
 	fflush(stdout);
 }
 
@@ -319,7 +224,7 @@ static bool is_wanted(const struct contestant *contestant, int count, char **nam
 	for (int i = 0; i < count; i++)
 		if (strcmp(names[i], contestant->name) == 0)
 			return true;
-	return count == 0 || contestant->bandwidth == NULL;
+	return count == 0 || contestant->bare;
 }
 
 static void run_all(const struct scale *scale, int name_count, char **names)
@@ -334,7 +239,7 @@ static void run_all(const struct scale *scale, int name_count, char **names)
 				run_contestant(&contestants[i], &toucher, &figures[i]);
 	for (size_t i = 0; i < CONTESTANTS; i++)
 		if (is_wanted(&contestants[i], name_count, names))
-			tell(scale, contestants[i].name, &figures[i], &figures[0]);
+			tell(scale, contestants[i].name, &figures[i], figures);
 	toucher_fini(&toucher);
 }
 
