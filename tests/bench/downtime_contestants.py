@@ -9,7 +9,7 @@ from downtime_guest import Memory, Notes, PAGE, wait_for
 from race_contestants import Qemu, free_port
 from race_machine import PATIENCE, Program, Watch, loopback_bytes
 
-RATE_SECONDS = 0.5
+RATE_SECONDS, SMOKE_RATE_SECONDS = 0.5, 0.05
 PARTS = "stop-ns", "final-sync-ns", "last-ram-ns", "device-ns", "handover-ns"
 
 
@@ -43,7 +43,8 @@ class Migration:
             if load.filled:
                 memory.populate()
             memory.order(load)
-            rate = memory.rate(RATE_SECONDS) if load.step else 0
+            seconds = SMOKE_RATE_SECONDS if options.smoke else RATE_SECONDS
+            rate = memory.rate(seconds) if load.step else 0
         with Memory(ends[1], options.size) as memory:
             memory.populate()
         return rate
@@ -201,7 +202,7 @@ class Tinyvmm(Probed, Program):
     def wait_status(self, wanted, pause):
         def is_there():
             status = self.do("status")
-            if status["migration"] in ("failed", "cancelled", "in-doubt"):
+            if status["migration"] in ("failed", "cancelled", "in-doubt", "postcopy-paused"):
                 raise self.failed(f"{status['migration']}: {status['reason']}")
             return status["migration"] == wanted
         wait_for(self, wanted, is_there, pause)

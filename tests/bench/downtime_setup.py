@@ -6,24 +6,30 @@ import os
 import shutil
 import sys
 
-from race_machine import Failed, available_bytes
+from race_machine import Failed, LIBC, available_bytes
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 SIZE, SMOKE_SIZE = 1 << 30, 64 << 20
 SPARE_BYTES = 1 << 30
 SKIPPED = 77
+SYS_USERFAULTFD = 323  # of x86-64
 
 
-def size(text):
-    units = {"K": 10, "M": 20, "G": 30}
-    shift = units.get(text[-1:].upper(), 0)
-    try:
-        number = int(text[:-1] if shift else text) << shift
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"'{text}' is not a size") from None
-    if number < 1 << 20 or number % (1 << 20):
-        raise argparse.ArgumentTypeError(f"'{text}' is not a multiple of 1M")
-    return number
+def multiple_of(unit):
+    def parse(text):
+        units = {"K": 10, "M": 20, "G": 30}
+        shift = units.get(text[-1:].upper(), 0)
+        try:
+            number = int(text[:-1] if shift else text) << shift
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"'{text}' is not a size") from None
+        if number < unit or number % unit:
+            raise argparse.ArgumentTypeError(f"'{text}' is not a multiple of {unit >> 10}K")
+        return number
+    return parse
+
+
+size = multiple_of(1 << 20)
 
 
 def some_of(names):
@@ -47,6 +53,19 @@ def add_common(parser):
         help="for ctest: small, one round; only shows that it works; exits 77 without KVM or QEMU")
 
 
+def add_log(parser):
+    parser.add_argument("--log", choices=("kvm", "userfaultfd"), default="kvm",
+                        help="dirty log of tinyvmm (kvm)")
+
+
+def add_judging(parser):
+    add = parser.add_argument
+    add("--noise", type=float, default=0.1,
+        help="share of the CPUs that others may use during a migration (0.1)")
+    add("--retries", type=int, default=2, help="how often a noisy round is run again (2)")
+    add("--json", metavar="FILE", help="write the results here instead of to standard output")
+
+
 def take_common(options):
     options.made = os.path.join(options.build, "tests", "bench")
     options.tinyvmm = os.path.join(options.made, "downtime_tinyvmm")
@@ -63,6 +82,14 @@ def cannot(options, why):
         print(f"SKIP: {why}")
         sys.exit(SKIPPED)
     raise Failed(why)
+
+
+def check_userfaultfd(options):
+    """A page that a vCPU misses is missed by the kernel, which not everybody may hear of."""
+    fd = LIBC.syscall(SYS_USERFAULTFD, os.O_CLOEXEC)
+    if fd < 0:
+        cannot(options, "no userfaultfd for the kernel's faults")
+    os.close(fd)
 
 
 def check_machine(options):

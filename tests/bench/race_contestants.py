@@ -125,8 +125,9 @@ class Qemu(Program):
     def wait_completed(self, patience=PATIENCE):
         self.socket.settimeout(patience)
         while "completed" not in self.events:
-            if "failed" in self.events:
-                raise self.failed("the migration failed")
+            for status in "failed", "postcopy-paused":
+                if status in self.events:
+                    raise self.failed(f"the migration: {status}")
             self.next()
         return time.monotonic()
 
