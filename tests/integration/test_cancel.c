@@ -5,6 +5,7 @@
  */
 #include "gate.h"
 #include "pair.h"
+#include "support/test_scale.h"
 
 #include <errno.h>
 #include <setjmp.h>
@@ -239,7 +240,7 @@ static void cancel_at_any_time(bool compress)
 {
 	struct fixture fixture = { .code = 1 };
 	struct test_random random = { 77 };
-	unsigned cancelled = 0, rounds = getenv("RS_TEST_LONG") != NULL ? 20000 : 300;
+	unsigned cancelled = 0, rounds = test_is_long() ? 20000 : 300;
 
 	pair_open(&fixture.pair, &spec);
 	for (unsigned i = 0; i < rounds; i++) {

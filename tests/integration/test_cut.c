@@ -7,6 +7,7 @@
  */
 #include "borders.h"
 #include "cut_fixture.h"
+#include "support/test_scale.h"
 
 #include <errno.h>
 #include <setjmp.h>
@@ -287,7 +288,7 @@ static void at_every_border(void **state)
 static void cut_at_bytes_between(bool compress)
 {
 	struct cut_fixture fixture = { .random = { 2 }, .compress = compress };
-	bool all = getenv("RS_TEST_LONG") != NULL;
+	bool all = test_is_long();
 	unsigned outcomes[OUTCOMES] = { 0 };
 	struct fake_record there, back;
 	uint64_t at = 0;

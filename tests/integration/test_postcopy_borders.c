@@ -7,6 +7,7 @@
  */
 #include "borders.h"
 #include "postcopy_drive.h"
+#include "support/test_scale.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -103,12 +104,14 @@ static void find_borders(struct borders *borders, const struct fake_record *reco
 static void cut_way(const struct postcopy_how *how, struct cut *cut,
 		    const struct fake_record *record, struct tally *tally)
 {
-	unsigned samples = getenv("RS_TEST_LONG") != NULL ? 1000 : 10;
+	unsigned samples = test_is_long() ? 1000 : 10;
+	/* Others for each way. */
+	size_t step = test_is_short() ? 3 : 1, first = test_is_short() ? cut->way : 0;
 	struct test_random random = { .state = 7 + cut->way };
 	struct borders borders;
 
 	find_borders(&borders, record, cut->way);
-	for (size_t i = 0; i < borders.count; i++) {
+	for (size_t i = first; i < borders.count; i += step) {
 		cut->at = borders.at[i];
 		run(how, cut, tally);
 	}
@@ -153,7 +156,7 @@ static void cut_everywhere(const struct postcopy_how *how)
 	cut_connection(how, &cut, records, &first);
 	print_message("%s: %u guests moved, %u stayed; %u recoveries\n", how->name, first.moved,
 		      first.stayed, first.recoveries);
-	assert_true(first.stayed > 0 && first.recoveries > 0 && first.moved > first.recoveries);
+	assert_true(first.stayed > 0 && first.recoveries > 0 && first.moved >= first.recoveries);
 	cut.connection = 1;
 	/* Some pages are left. */
 	cut.first_at = records[0].length - 4 * 4096;

@@ -5,6 +5,7 @@
  * back, and the destination has none, or waits to be told so.
  */
 #include "postcopy_drive.h"
+#include "support/test_scale.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -47,7 +48,7 @@ static void plan_cuts(struct postcopy_drive *drive, struct postcopy_connection *
 
 static unsigned cases(void)
 {
-	return getenv("RS_TEST_LONG") != NULL ? 2000 : 60;
+	return test_is_long() ? 2000 : 60;
 }
 
 static void cut_anywhere(void **unused)

@@ -6,12 +6,12 @@
  * Each case comes from its seed alone, as far as threads allow. RS_TEST_SEED=N runs case N only,
  * RS_TEST_CASES=N that many of them, and RS_TEST_LONG=1 tens of thousands.
  */
-#include "base/tsan.h"
 #include "by_handlers.h"
 #include "link.h"
 #include "random_encoders.h"
 #include "random_guest.h"
 #include "support/fake_stream.h"
+#include "support/test_scale.h"
 #include "support/transfer.h"
 
 #include <inttypes.h>
@@ -24,11 +24,8 @@
 #include <time.h>
 #include <cmocka.h>
 
-#ifdef RS_TSAN
-#define CASES 100u
-#else
 #define CASES 300u
-#endif
+#define CASES_SHORT 100u
 #define CASES_LONG 20000u
 /* A busy machine runs fewer cases, but not fewer than some. */
 #define ENOUGH_SECONDS 40
@@ -334,9 +331,10 @@ static void memory_is_the_same_at_the_switchover(void **state)
 {
 	struct rs_error why = { 0 };
 	bool userfaultfd = rs_dirty_log_userfaultfd_probe(&why) == 0;
-	uint64_t cases =
-	    number_from("RS_TEST_CASES", getenv("RS_TEST_LONG") != NULL ? CASES_LONG : CASES);
-	bool patient = getenv("RS_TEST_LONG") != NULL || getenv("RS_TEST_CASES") != NULL;
+	uint64_t cases = number_from("RS_TEST_CASES", test_is_long()    ? CASES_LONG
+						      : test_is_short() ? CASES_SHORT
+									: CASES);
+	bool patient = test_is_long() || getenv("RS_TEST_CASES") != NULL;
 	uint64_t seed = number_from("RS_TEST_SEED", 0), end = seed + cases;
 	time_t start = time(NULL);
 	struct delta_tally tally = { 0 };

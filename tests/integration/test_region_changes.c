@@ -5,6 +5,7 @@
  */
 #include "gate.h"
 #include "support/fake_stream.h"
+#include "support/test_scale.h"
 #include "support/transfer.h"
 
 #include <errno.h>
@@ -365,7 +366,7 @@ static void race_once(unsigned changed, enum change what, useconds_t delay)
 
 static void at_any_time(void **state)
 {
-	unsigned rounds = getenv("RS_TEST_LONG") != NULL ? 20000 : 300;
+	unsigned rounds = test_is_long() ? 20000 : 300;
 	struct test_random random = { 5 };
 
 	(void)state;

@@ -8,6 +8,7 @@
  */
 #include "integration/odd_streams.h"
 #include "support/guarded_memory.h"
+#include "support/test_scale.h"
 
 #include <ramsync/param.h>
 #include <errno.h>
@@ -113,7 +114,7 @@ static bool inside_content(const struct stream_bytes *stream, size_t cut)
 static void cut_everywhere(const struct stream_bytes *stream, unsigned options, size_t doubt,
 			   size_t whole)
 {
-	bool every_byte = getenv("RS_TEST_LONG") != NULL;
+	bool every_byte = test_is_long();
 
 	assert_in_range(whole, 1, stream->bytes);
 	for (size_t cut = 0; cut <= stream->bytes; cut++) {

@@ -6,10 +6,10 @@
  *
  * RS_TEST_SEED=N runs case N only, RS_TEST_CASES=N that many of them.
  */
-#include "base/tsan.h"
 #include "codec/xbzrle.h"
 #include "random_guest.h"
 #include "save/save.h"
+#include "support/test_scale.h"
 
 #include <inttypes.h>
 #include <setjmp.h>
@@ -19,11 +19,8 @@
 #include <string.h>
 #include <cmocka.h>
 
-#ifdef RS_TSAN
-#define CASES 15u
-#else
 #define CASES 40u
-#endif
+#define CASES_SHORT 15u
 #define BODIES 100u
 #define STREAM_BYTES (64u << 20)
 
@@ -202,7 +199,9 @@ static void the_cache_is_what_the_destination_has(void **state)
 {
 	bool userfaultfd = rs_dirty_log_userfaultfd_probe(NULL) == 0;
 	uint64_t seed = number_from("RS_TEST_SEED", 0);
-	uint64_t cases = number_from("RS_TEST_CASES", getenv("RS_TEST_SEED") != NULL ? 1 : CASES);
+	uint64_t cases = number_from("RS_TEST_CASES", getenv("RS_TEST_SEED") != NULL ? 1
+						      : test_is_short()              ? CASES_SHORT
+										     : CASES);
 	uint64_t compared = 0, found = 0, overflows = 0, misses = 0, deltas = 0;
 
 	(void)state;
