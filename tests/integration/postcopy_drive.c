@@ -4,6 +4,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <poll.h>
 #include <unistd.h>
 #include <cmocka.h>
 
@@ -28,8 +29,10 @@ static const struct guest_spec specs[] = {
 };
 
 /* Of each region, some pages, one after the other. */
-static void touch(const struct guest *guest)
+void postcopy_drive_touch(struct postcopy_drive *drive)
 {
+	const struct guest *guest = drive->pair.to;
+
 	for (unsigned i = 0; i < guest->spec.region_count; i++)
 		for (uint64_t page = 3; page < guest->regions[i].pages; page += 17)
 			(void)*(volatile const uint8_t *)(guest->regions[i].memory.host +
@@ -43,11 +46,13 @@ static int hook(void *opaque, struct guest *guest, enum guest_moment moment)
 	if (moment == GUEST_STATUS && guest->status == RS_STATUS_POSTCOPY_PAUSED)
 		atomic_fetch_add(
 		    guest == drive->pair.from ? &drive->from_pauses : &drive->to_pauses, 1);
-	if (guest == drive->pair.to && moment == GUEST_LOADS_DEVICE)
-		touch(guest);
+	if (guest == drive->pair.to && moment == GUEST_LOADS_DEVICE && !drive->touches_nothing)
+		postcopy_drive_touch(drive);
 	if (guest == drive->pair.from && moment == GUEST_STATUS &&
-	    guest->status == RS_STATUS_ACTIVE)
+	    guest->status == RS_STATUS_ACTIVE && !drive->waits_with_postcopy)
 		assert_int_equal(rs_migrate_start_postcopy(guest->state), 0);
+	if (drive->moment != NULL)
+		drive->moment(drive, guest, moment);
 	return 0;
 }
 
@@ -98,27 +103,39 @@ static void connect_ends(struct postcopy_drive *drive, struct rs_stream **out,
 
 /* ---- what becomes of it -------------------------------------------------------------------- */
 
-static bool has_ended(const struct transfer_end *end)
+bool postcopy_drive_has_ended(const struct postcopy_drive *drive, bool source)
 {
-	return atomic_load(&end->ended);
+	const struct transfer_end *end = source ? &drive->transfer.out : &drive->transfer.in;
+
+	if (!drive->in_background)
+		return atomic_load(&end->ended);
+	if (end->guest->state == NULL)
+		return true;
+	struct pollfd ended = { .fd = rs_migrate_event_fd(end->guest->state), .events = POLLIN };
+
+	return poll(&ended, 1, 0) > 0;
 }
 
-/* Until each end has ended or waits for a connection, once more than it was brought one. */
-static void wait_settled(struct postcopy_drive *drive)
+static bool is_settled(const struct postcopy_drive *drive, bool source)
 {
-	const struct transfer *transfer = &drive->transfer;
+	return postcopy_drive_has_ended(drive, source) ||
+	       (source ? atomic_load(&drive->from_pauses) > drive->from_offers
+		       : atomic_load(&drive->to_pauses) > drive->to_offers);
+}
 
-	while (
-	    (!has_ended(&transfer->out) && atomic_load(&drive->from_pauses) <= drive->recoveries) ||
-	    (!has_ended(&transfer->in) && atomic_load(&drive->to_pauses) <= drive->recoveries))
+void postcopy_drive_await(struct postcopy_drive *drive)
+{
+	while (!is_settled(drive, true) || !is_settled(drive, false))
 		usleep(300);
 }
 
-static void recover(struct postcopy_drive *drive)
+void postcopy_drive_recover(struct postcopy_drive *drive)
 {
 	struct rs_stream *out, *in;
 
 	drive->recoveries++;
+	drive->from_offers = atomic_load(&drive->from_pauses);
+	drive->to_offers = atomic_load(&drive->to_pauses);
 	connect_ends(drive, &out, &in);
 	assert_int_equal(rs_migrate_recover(drive->pair.from->state, out), 0);
 	assert_int_equal(rs_migrate_recover(drive->pair.to->state, in), 0);
@@ -134,29 +151,81 @@ static void tell_the_other(struct pair *pair, bool source_ended)
 				   pair->to->running ? RS_RESOLVE_DISCARD : RS_RESOLVE_RUN);
 }
 
-void postcopy_drive_run(struct postcopy_drive *drive)
+static void start_in_background(struct postcopy_drive *drive, struct rs_stream *out,
+				struct rs_stream *in)
+{
+	struct guest *from = drive->pair.from, *to = drive->pair.to;
+
+	drive->transfer.out = (struct transfer_end){ .guest = from, .stream = out };
+	drive->transfer.in = (struct transfer_end){ .guest = to, .stream = in };
+	assert_int_equal(rs_migrate_start_in(to->state, in, &guest_vm_ops, to), 0);
+	assert_int_equal(rs_migrate_start_out(from->state, out, &guest_vm_ops, from), 0);
+}
+
+/* What transfer_end_join() does for those that run in a thread of the test's. */
+static void wait_in_background(struct transfer_end *end)
+{
+	if (end->guest->state == NULL)
+		return;
+	end->result = rs_migrate_wait(end->guest->state);
+	rs_error_get(end->guest->state, RS_ERROR_OF_MIGRATION, &end->error);
+	rs_stream_close(end->stream, NULL);
+}
+
+void postcopy_drive_destroy(struct postcopy_drive *drive, bool source)
+{
+	struct transfer_end *end = source ? &drive->transfer.out : &drive->transfer.in;
+
+	rs_state_destroy(end->guest->state);
+	end->guest->state = NULL;
+	rs_stream_close(end->stream, NULL);
+}
+
+void postcopy_drive_start(struct postcopy_drive *drive)
 {
 	struct pair *pair = &drive->pair;
-	struct transfer *transfer = &drive->transfer;
 	struct rs_stream *out, *in;
 
 	connect_ends(drive, &out, &in);
-	transfer_end_start(&transfer->in, pair->to, in, transfer_in);
-	transfer_end_start(&transfer->out, pair->from, out, transfer_out);
+	if (drive->in_background) {
+		start_in_background(drive, out, in);
+		return;
+	}
+	transfer_end_start(&drive->transfer.in, pair->to, in, transfer_in);
+	transfer_end_start(&drive->transfer.out, pair->from, out, transfer_out);
+}
+
+void postcopy_drive_settle(struct postcopy_drive *drive)
+{
+	struct pair *pair = &drive->pair;
+	struct transfer *transfer = &drive->transfer;
+
 	for (;;) {
-		wait_settled(drive);
-		bool from = has_ended(&transfer->out), to = has_ended(&transfer->in);
+		postcopy_drive_await(drive);
+		bool from = postcopy_drive_has_ended(drive, true);
+		bool to = postcopy_drive_has_ended(drive, false);
 
 		if (from && to)
 			break;
 		if (!from && !to)
-			recover(drive);
+			postcopy_drive_recover(drive);
 		else
 			tell_the_other(pair, from);
 		usleep(300);
 	}
+	if (drive->in_background) {
+		wait_in_background(&transfer->out);
+		wait_in_background(&transfer->in);
+		return;
+	}
 	transfer_end_join(&transfer->out);
 	transfer_end_join(&transfer->in);
+}
+
+void postcopy_drive_run(struct postcopy_drive *drive)
+{
+	postcopy_drive_start(drive);
+	postcopy_drive_settle(drive);
 }
 
 void postcopy_drive_check(struct postcopy_drive *drive)

@@ -79,6 +79,17 @@ static size_t stop_at(size_t limit, uint64_t at, uint64_t passed)
 	return smaller(limit, at > passed ? at - passed : 0);
 }
 
+void fake_valve_close(struct fake_valve *valve, uint64_t more)
+{
+	atomic_store(&valve->at, atomic_load(&valve->written) + more);
+	atomic_store(&valve->closed, true);
+}
+
+void fake_valve_open(struct fake_valve *valve)
+{
+	atomic_store(&valve->closed, false);
+}
+
 /* ---- the ring ------------------------------------------------------------------------------ */
 
 /* The longest piece at a position that does not wrap. */
@@ -99,6 +110,18 @@ static void keep(struct fake_record *record, const uint8_t *bytes, size_t count)
 	record->length += count;
 }
 
+static void watch(struct fake_valve *valve, const uint8_t *bytes, size_t count)
+{
+	if (valve == NULL)
+		return;
+	for (size_t i = 0; i < count && valve->awaited != 0; i++) {
+		valve->last = valve->last << 8 | bytes[i];
+		if (valve->last == valve->awaited)
+			atomic_store(&valve->seen, true);
+	}
+	atomic_fetch_add(&valve->written, count);
+}
+
 static size_t ring_write(struct direction *direction, const uint8_t *from, size_t bytes)
 {
 	size_t done = 0;
@@ -110,6 +133,7 @@ static size_t ring_write(struct direction *direction, const uint8_t *from, size_
 		/* The bytes may be guest memory that is being written. */
 		rs_live_copy(to, from + done, here);
 		keep(direction->options.record, to, here);
+		watch(direction->options.valve, to, here);
 		direction->written += here;
 		done += here;
 	}
@@ -178,6 +202,11 @@ static ssize_t read_room(struct end *end, size_t limit)
 		limit = stop_at(limit, options->read_fail_at, in->read);
 		if (limit == 0)
 			return options->read_fail_code;
+	}
+	if (options->valve != NULL && atomic_load(&options->valve->closed)) {
+		limit = stop_at(limit, atomic_load(&options->valve->at), in->read);
+		if (limit == 0)
+			return 0;
 	}
 	if (in->written == in->read)
 		return in->writer_gone ? -ENODATA : 0;

@@ -11,6 +11,7 @@
 #define RS_TESTS_FAKE_STREAM_H
 
 #include <ramsync/stream.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 
 /* The first bytes that passed in a direction. */
@@ -19,6 +20,24 @@ struct fake_record {
 	size_t room;
 	size_t length;
 };
+
+/*
+ * A direction that stalls, and nobody is told: from a byte on nothing is read any more, not even the end, and what
+ * is written fills the connection and then waits. All zero: open. It may be closed and opened at any time, for ends
+ * that do not block.
+ */
+struct fake_valve {
+	_Atomic bool closed;
+	_Atomic uint64_t at; /* that many bytes are read nevertheless */
+	_Atomic uint64_t written;
+	uint32_t awaited;  /* four bytes, big-endian; set before */
+	_Atomic bool seen; /* they were written */
+	uint32_t last;     /* the connection's own */
+};
+
+/* So many more bytes pass than were written up to now. */
+void fake_valve_close(struct fake_valve *valve, uint64_t more);
+void fake_valve_open(struct fake_valve *valve);
 
 /* How one direction behaves. All zero: well. "At byte N": N bytes pass, the next one does not. */
 struct fake_options {
@@ -45,6 +64,8 @@ struct fake_options {
 	uint64_t cut_at;
 	/* Not NULL: what passes is kept there, as far as there is room. */
 	struct fake_record *record;
+	/* Not NULL: it may stall there. */
+	struct fake_valve *valve;
 	/* Not NULL: called in the writer's thread, each time that bytes were taken. */
 	void (*taken)(void *opaque);
 	void *taken_opaque;
