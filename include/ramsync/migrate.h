@@ -40,7 +40,8 @@ RS_BEGIN_DECLS
  * @RS_STATUS_FAILED: it failed; the guest is the source's.
  * @RS_STATUS_CANCELLING: a cancel was asked for and is being carried out.
  * @RS_STATUS_CANCELLED: it was cancelled; the guest is the source's.
- * @RS_STATUS_IN_DOUBT: ours: complete and stopped at this end; see above.
+ * @RS_STATUS_IN_DOUBT: ours: complete and stopped at this end; see above. In postcopy: a source that cannot go on
+ *	any more, because its regions changed or its state is destroyed.
  * @RS_STATUS_POSTCOPY_ACTIVE: the guest runs at the destination, and pages still travel.
  * @RS_STATUS_POSTCOPY_PAUSED: the connection broke in postcopy: both ends keep what they have, and wait
  *	for rs_migrate_recover().

@@ -106,7 +106,9 @@ RS_API int rs_region_add(struct rs_state *state, const struct rs_region_config *
  *
  * When the call returns the library does not touch the memory any more: it may be unmapped.
  * A migration that runs ends with -ESTALE; its stream is woken, so a stalled peer is never
- * waited for. No rs_dirty_mark() on the region may be running or come later.
+ * waited for. In postcopy it is then in doubt at the source (docs/postcopy.md), and what never came of the
+ * guest's memory is zeros at the destination: end the vCPUs first. No rs_dirty_mark() on the
+ * region may be running or come later.
  *
  * Return: 0; -EDEADLK when called from a callback of the migration that runs.
  * Context: any thread, but see Return; may block until a callback that uses the region returns.

@@ -24,15 +24,15 @@ static const struct {
 	[RS_STATUS_CANCELLING] = { "cancelling", TO(CANCELLED) },
 	[RS_STATUS_CANCELLED] = { "cancelled", TO(SETUP) },
 	[RS_STATUS_IN_DOUBT] = { "in-doubt", TO(COMPLETED) | TO(FAILED) },
-	[RS_STATUS_POSTCOPY_ACTIVE] = { "postcopy-active",
-					TO(COMPLETED) | TO(FAILED) | TO(POSTCOPY_PAUSED) },
+	[RS_STATUS_POSTCOPY_ACTIVE] = { "postcopy-active", TO(COMPLETED) | TO(FAILED) |
+							       TO(IN_DOUBT) | TO(POSTCOPY_PAUSED) },
 	[RS_STATUS_POSTCOPY_PAUSED] = { "postcopy-paused",
 					/* again, for another reason: no connection came about */
-					TO(COMPLETED) | TO(FAILED) | TO(POSTCOPY_RECOVER) |
-					    TO(POSTCOPY_PAUSED) },
-	[RS_STATUS_POSTCOPY_RECOVER] = { "postcopy-recover", TO(COMPLETED) | TO(FAILED) |
-								 TO(POSTCOPY_ACTIVE) |
-								 TO(POSTCOPY_PAUSED) },
+					TO(COMPLETED) | TO(FAILED) | TO(IN_DOUBT) |
+					    TO(POSTCOPY_RECOVER) | TO(POSTCOPY_PAUSED) },
+	[RS_STATUS_POSTCOPY_RECOVER] = { "postcopy-recover",
+					 TO(COMPLETED) | TO(FAILED) | TO(IN_DOUBT) |
+					     TO(POSTCOPY_ACTIVE) | TO(POSTCOPY_PAUSED) },
 };
 
 const char *rs_status_name(enum rs_status status)

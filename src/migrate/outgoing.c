@@ -309,6 +309,9 @@ static int end(struct rs_outgoing *out, int result)
 		rs_return_path_fini(out->return_path);
 	free(out->return_path);
 	rs_recovery_close(migration);
+	/* The guest is stopped here, as whole as it was then; whose it is the embedder must say. */
+	if (result < 0 && out->went_by_postcopy)
+		result = RS_ERROR_IN_DOUBT;
 	return result > 0 ? 0 : result;
 }
 
