@@ -336,7 +336,8 @@ RS_API int rs_migrate_fail(struct rs_state *state, int code, const char *format,
  * Returns at once; rs_migrate_out() or _in() returns -ECANCELED soon after (one that was started
  * with an exec: address, when the command has ended). At the source the guest runs on.
  *
- * Return: 0; -ESRCH if none runs; -EALREADY if it is too late: the guest was handed over.
+ * Return: 0; -ESRCH if none runs; -EALREADY if it is too late: the guest was handed over, or may have been
+ *	(a paused postcopy: rs_migrate_resolve() ends it).
  * Context: any thread.
  */
 RS_API int rs_migrate_cancel(struct rs_state *state);

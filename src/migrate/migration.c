@@ -208,12 +208,18 @@ bool rs_migration_commit_unless_final(struct rs_migration *migration)
 int rs_migrate_cancel(struct rs_state *state)
 {
 	int result = -ESRCH;
+	const char *handed_over = "was";
 
 	pthread_mutex_lock(&state->lock);
 	enum rs_status status = rs_migrate_status(state);
+	bool committed = state->phase == RS_PHASE_MIGRATING && state->migration != NULL &&
+			 state->migration->committed;
 
-	if (state->phase == RS_PHASE_MIGRATING && state->migration != NULL &&
-	    state->migration->committed) {
+	if (committed) {
+		result = -EALREADY;
+	} else if (status == RS_STATUS_POSTCOPY_PAUSED || status == RS_STATUS_POSTCOPY_RECOVER) {
+		/* A destination that was not told before the connection broke. */
+		handed_over = "may have been";
 		result = -EALREADY;
 	} else if (status == RS_STATUS_CANCELLING || statuses[status].next & TO(CANCELLING)) {
 		/* The migration thread wakes, and does and tells the rest. A failure that came
@@ -227,7 +233,7 @@ int rs_migrate_cancel(struct rs_state *state)
 		return rs_state_refuse(state, result, "no migration runs that could be cancelled");
 	if (result == -EALREADY)
 		return rs_state_refuse(state, result,
-				       "too late to cancel: the guest was handed over");
+				       "too late to cancel: the guest %s handed over", handed_over);
 	return 0;
 }
 
