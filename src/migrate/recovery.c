@@ -21,6 +21,9 @@ static void close_opening(struct rs_opening *opening)
 void rs_recovery_close(struct rs_migration *migration)
 {
 	migration->opening = NULL;
+	/* Whoever wakes the migration must not find a stream that is closed. */
+	if (migration->recovered.stream != NULL)
+		rs_session_detach(migration->state);
 	close_opening(&migration->recovered);
 }
 
