@@ -33,10 +33,12 @@ int rs_postcopy_open_channel(struct rs_outgoing *out)
 	if (result != 0)
 		return result;
 	if (migration->native) {
+		rs_session_use_stream(out->state, opening->channel);
 		rs_handshake_put_header(migration, opening->channel, RS_NATIVE_MACHINE);
 		rs_outer_put_command(opening->channel, RS_COMMAND_CHANNEL,
 				     migration->features.session, RS_SESSION_BYTES);
 		rs_stream_flush(opening->channel);
+		rs_session_use_stream(out->state, out->stream);
 	}
 	return rs_session_check_stream(out->state, opening->channel);
 }

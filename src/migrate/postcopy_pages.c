@@ -68,8 +68,9 @@ static int load(struct rs_postcopy_in *postcopy)
 
 	if (result != 0)
 		return result;
-	rs_postcopy_urgent_await(postcopy);
-	result = rs_incoming_check_complete(pages);
+	result = rs_postcopy_urgent_await(postcopy);
+	if (result == 0)
+		result = rs_incoming_check_complete(pages);
 	/* Being lax is for recordings: a guest that runs would find zeros where its memory was. */
 	return result != 0 || pages->recording ? result
 					       : rs_ram_load_check_received(pages->state, false);

@@ -70,8 +70,12 @@ int rs_postcopy_urgent_open(struct rs_postcopy_in *postcopy)
 		migration->opening = &migration->recovered;
 	int result = rs_opening_open_channel(migration->opening, migration);
 
-	if (result == 0 && migration->native)
+	if (result == 0 && migration->native) {
+		/* Whoever ends the migration is not to wait for who connected, and says nothing. */
+		rs_session_use_stream(pages->state, migration->opening->channel);
 		result = check_channel(pages, migration->opening->channel);
+		rs_session_use_stream(pages->state, pages->stream);
+	}
 	if (result != 0)
 		return result;
 	postcopy->urgent_ended = false;
@@ -110,13 +114,40 @@ static bool has_all(struct rs_state *state)
 	return true;
 }
 
-void rs_postcopy_urgent_await(struct rs_postcopy_in *postcopy)
+/* The channel is read patiently, but now something is due there. */
+static int check_stall(struct rs_state *state, uint64_t since)
+{
+	uint64_t limit_ms = rs_params_number(&state->params, RS_PARAM_STALL_TIMEOUT);
+
+	if (limit_ms == 0 || rs_clock_ns() - since < limit_ms * RS_NS_PER_MS)
+		return 0;
+	return rs_session_fail(state, -ETIMEDOUT,
+			       "the channel for preempt stalled: pages are missing, and none came "
+			       "in %llu ms",
+			       (unsigned long long)limit_ms);
+}
+
+int rs_postcopy_urgent_await(struct rs_postcopy_in *postcopy)
 {
 	const struct timespec a_moment = { .tv_nsec = RS_NS_PER_MS };
 	struct rs_state *state = postcopy->pages.state;
+	uint64_t came = 0, since = rs_clock_ns();
+	int result = rs_session_code(state);
 
-	while (postcopy->urgent_started && !has_all(state) &&
-	       !rs_postcopy_in_look(postcopy, &postcopy->urgent_ended) &&
-	       rs_session_code(state) == 0)
+	while (result == 0 && postcopy->urgent_started && !has_all(state) &&
+	       !rs_postcopy_in_look(postcopy, &postcopy->urgent_ended)) {
+		uint64_t now = rs_counter_get(state->counters.transferred);
+
+		if (now != came)
+			since = rs_clock_ns();
+		came = now;
 		nanosleep(&a_moment, NULL);
+		/* It has ended, but may have been shut: by who pauses. */
+		result = rs_session_check_stream(state, postcopy->pages.stream);
+		if (result == 0)
+			result = check_stall(state, since);
+		if (result == 0)
+			result = rs_session_code(state);
+	}
+	return result;
 }

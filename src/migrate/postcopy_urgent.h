@@ -13,7 +13,7 @@ int rs_postcopy_urgent_open(struct rs_postcopy_in *postcopy);
 void rs_postcopy_urgent_close(struct rs_postcopy_in *postcopy);
 
 /* The last pages that were asked for may still be under way when the stream has ended: wait for them, or a
- * failure. */
-void rs_postcopy_urgent_await(struct rs_postcopy_in *postcopy);
+ * failure: nothing comes for as long as the stall time-out. 0 or the session's error. */
+int rs_postcopy_urgent_await(struct rs_postcopy_in *postcopy);
 
 #endif

@@ -120,6 +120,17 @@ void rs_session_detach(struct rs_state *state)
 	pthread_mutex_unlock(&state->lock);
 }
 
+int rs_session_use_stream(struct rs_state *state, struct rs_stream *stream)
+{
+	pthread_mutex_lock(&state->lock);
+	if (state->session.attached)
+		state->session.stream = stream;
+	int code = rs_session_code(state);
+
+	pthread_mutex_unlock(&state->lock);
+	return code;
+}
+
 void rs_session_lend(struct rs_state *state)
 {
 	pthread_mutex_lock(&state->lock);

@@ -128,6 +128,9 @@ int rs_session_attach(struct rs_state *state, struct rs_stream *stream);
 int rs_session_attach_wait(struct rs_state *state, int wake_fd);
 void rs_session_detach(struct rs_state *state);
 
+/* The call that is attached waits for this stream now, which a failure shuts. The session's error if there is one. */
+int rs_session_use_stream(struct rs_state *state, struct rs_stream *stream);
+
 /* The calling thread uses the stream from now on, and attaches others; the one that attached it goes on
  * calling the VMM back. */
 void rs_session_lend(struct rs_state *state);
