@@ -151,6 +151,9 @@ int rs_postcopy_in_run(struct rs_incoming *in, const struct rs_message *message)
 	in->ended = true;
 	if (in->recording)
 		return 0;
+	/* What the devices touched after that was zeros. */
+	if (rs_postcopy_pages_were_given_up(in->postcopy))
+		return rs_session_fail(in->state, -ECANCELED, "postcopy was given up");
 	return take_over(in);
 }
 

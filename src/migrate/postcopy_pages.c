@@ -229,10 +229,11 @@ static void *run(void *opaque)
 	rs_thread_set_slice(RS_SLICE_PATIENT_NS);
 	postcopy->result = read_pages(postcopy);
 	rs_postcopy_urgent_close(postcopy);
+	/* Before the next: who is let go looks whether all came. */
+	rs_postcopy_in_tell(postcopy, &postcopy->ended);
 	/* A device that waits for a page which will not come is let go, too. */
 	rs_faults_destroy(postcopy->faults);
 	postcopy->faults = NULL;
-	rs_postcopy_in_tell(postcopy, &postcopy->ended);
 	return NULL;
 }
 
@@ -295,13 +296,19 @@ int rs_postcopy_pages_wait_commit(struct rs_postcopy_in *postcopy)
 	pthread_mutex_lock(&postcopy->lock);
 	while (!postcopy->committed && !postcopy->ended)
 		pthread_cond_wait(&postcopy->news, &postcopy->lock);
-	bool committed = postcopy->committed;
+	/* Ended by decree since, it must not run on memory that was given back. */
+	bool committed = postcopy->committed && (!postcopy->ended || postcopy->result == 0);
 
 	pthread_mutex_unlock(&postcopy->lock);
 	if (!committed)
 		return rs_session_fail(pages->state, -ECANCELED, "postcopy was given up");
 	return rs_migration_commit_unless_final(pages->migration) ? 0
 								  : rs_session_code(pages->state);
+}
+
+bool rs_postcopy_pages_were_given_up(struct rs_postcopy_in *postcopy)
+{
+	return rs_postcopy_in_look(postcopy, &postcopy->ended) && postcopy->result != 0;
 }
 
 void rs_postcopy_pages_give_up(struct rs_postcopy_in *postcopy)

@@ -53,6 +53,9 @@ int rs_postcopy_pages_read(struct rs_postcopy_in *postcopy, struct rs_incoming *
 void rs_postcopy_pages_set_ready(struct rs_postcopy_in *postcopy);
 int rs_postcopy_pages_wait_commit(struct rs_postcopy_in *postcopy);
 
+/* Whether the page thread has ended, and not with all there is. */
+bool rs_postcopy_pages_were_given_up(struct rs_postcopy_in *postcopy);
+
 /* The guest does not run here: whatever the page thread does, it ends. */
 void rs_postcopy_pages_give_up(struct rs_postcopy_in *postcopy);
 
