@@ -365,10 +365,11 @@ enum rs_resolution {
  *
  * Of a postcopy that is RS_STATUS_POSTCOPY_PAUSED the source can say either: it has all of the guest, as it was
  * when it was stopped. The destination can only discard; vCPUs that wait for pages must be gone before, or they go on
- * and find zeros. The migration's thread does the rest: the call returns at once.
+ * and find zeros. The migration's thread does the rest: the call returns at once. One that is being recovered, or
+ * is being connected, has to be paused again before (rs_migrate_pause()).
  *
- * Return: 0; -EINVAL if there is nothing to resolve, or a destination is to run what it has in part;
- *	what resume returned.
+ * Return: 0; -EINVAL if there is nothing to resolve, a destination is to run what it has in part, or
+ *	@resolution is neither of the two; what resume returned.
  */
 RS_API int rs_migrate_resolve(struct rs_state *state, enum rs_resolution resolution);
 

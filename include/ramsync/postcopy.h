@@ -30,10 +30,10 @@ RS_BEGIN_DECLS
  * @state: the source's state.
  *
  * Takes effect when the current body of RAM is written, at any time while the migration is active;
- * earlier, as soon as it is. Once is enough.
+ * earlier, as soon as it is. Once is enough, and more does no harm while the guest runs here.
  *
  * Return: 0; -ESRCH if no outgoing migration runs; -EINVAL if the parameter postcopy-ram is off;
- *	-EALREADY if the guest was stopped for the end of the migration already.
+ *	-EALREADY if the guest was stopped for the end of the migration already, or for postcopy.
  * Context: any thread, also from the event callback.
  * Source: migrate-start-postcopy of QEMU.
  */
@@ -44,9 +44,11 @@ RS_API int rs_migrate_start_postcopy(struct rs_state *state);
  * @state: the state.
  *
  * For a peer that only seems to be there: both ends go to RS_STATUS_POSTCOPY_PAUSED, as if the connection had
- * broken.
+ * broken. The same while it recovers; and a wait for a connection (rs_migrate_recover_connect() and _accept()) ends,
+ * too, and with it this end is paused again.
  *
- * Return: 0; -EINVAL if the migration is not in postcopy with a connection.
+ * Return: 0; -EINVAL if the migration is not in postcopy with a connection, or on its way to one. The guest has not
+ *	changed hands, then, or it waits for rs_migrate_recover() already, or has ended.
  * Context: any thread.
  * Source: migrate-pause of QEMU.
  */
@@ -61,7 +63,8 @@ RS_API int rs_migrate_pause(struct rs_state *state);
  * that fails it is RS_STATUS_POSTCOPY_PAUSED again, for the reason that the event tells. In native mode the peer is
  * refused if it is not that of this migration. With postcopy-preempt the open_channel callback is called.
  *
- * Return: 0; -EINVAL if it is not paused, or @stream is one-way (but a recording may be read).
+ * Return: 0; -EINVAL if it is not paused, or was brought a connection already, or @stream is NULL or
+ *	one-way (but a recording may be read).
  * Context: any thread.
  * Ownership: @stream is the library's from here on, which closes it; not on failure.
  * Source: migrate-recover (destination) and migrate with resume (source) of QEMU.
@@ -87,7 +90,7 @@ RS_API int rs_migrate_recover_connect(struct rs_state *state, const char *addres
  * @listener: where the peer connects.
  * @timeout_ms: how long to wait for it; 0 waits for ever.
  *
- * Return: 0; -EINVAL.
+ * Return: 0; -EINVAL if it is not paused, or was brought a connection already, or @listener is NULL.
  * Context: any thread.
  * Ownership: @listener is the library's from here on, which closes it; not on failure.
  */

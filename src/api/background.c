@@ -60,7 +60,8 @@ void rs_background_fini(struct rs_state *state)
 	if (state->background->started) {
 		/* Too late for a cancel it is about to say its last word, which is not to be lost; or
 		 * it still waits for its peer's: then it ends in doubt. */
-		if (rs_migrate_cancel(state) != 0)
+		if (rs_migrate_cancel(state) != 0 &&
+		    rs_migrate_status(state) != RS_STATUS_POSTCOPY_PAUSED)
 			wait_a_moment(state->background);
 		/* Postcopy would go on waiting for a connection. */
 		rs_session_give_up(state);

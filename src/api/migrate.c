@@ -260,7 +260,10 @@ static int end_postcopy(struct rs_state *state, enum rs_resolution resolution)
 		return rs_state_refuse(state, -EINVAL,
 				       "the guest's memory is not whole at the destination");
 	if (migration == NULL || !rs_recovery_end_by_decree(migration, resolution))
-		return rs_state_refuse(state, -EINVAL, "there is no migration to settle here");
+		return rs_state_refuse(
+		    state, -EINVAL,
+		    "there is no migration to settle here: it waits for nothing, or "
+		    "is being recovered");
 	return 0;
 }
 

@@ -46,37 +46,39 @@ int rs_migrate_start_postcopy(struct rs_state *state)
 
 /* ---- connections --------------------------------------------------------------------------- */
 
-int rs_migrate_pause(struct rs_state *state)
-{
-	bool active;
-
-	pthread_mutex_lock(&state->lock);
-	active = state->phase == RS_PHASE_MIGRATING &&
-		 rs_migrate_status(state) == RS_STATUS_POSTCOPY_ACTIVE;
-	if (active)
-		rs_session_wake_locked(state);
-	pthread_mutex_unlock(&state->lock);
-	return active ? 0
-		      : rs_state_refuse(state, -EINVAL, "no postcopy runs that could be paused");
-}
-
-static int offer(struct rs_state *state, const struct rs_opening *opening)
+/* The migration that runs, or NULL. */
+static struct rs_migration *running(struct rs_state *state)
 {
 	pthread_mutex_lock(&state->lock);
 	struct rs_migration *migration =
 	    state->phase == RS_PHASE_MIGRATING ? state->migration : NULL;
 
 	pthread_mutex_unlock(&state->lock);
-	int result = migration != NULL ? rs_recovery_offer(migration, opening) : -EINVAL;
+	return migration;
+}
 
-	if (result == -ENOMEM)
-		return rs_state_refuse(state, result, "no memory for a connection");
-	return result == 0 ? 0
-			   : rs_state_refuse(state, result, "no postcopy waits for a connection");
+int rs_migrate_pause(struct rs_state *state)
+{
+	struct rs_migration *migration = running(state);
+
+	if (migration != NULL && rs_recovery_break(migration))
+		return 0;
+	return rs_state_refuse(state, -EINVAL, "no postcopy runs that could be paused");
+}
+
+static int offer(struct rs_state *state, const struct rs_opening *opening)
+{
+	struct rs_migration *migration = running(state);
+	const char *why = "no postcopy waits for a connection";
+	int result = migration != NULL ? rs_recovery_offer(migration, opening, &why) : -EINVAL;
+
+	return result == 0 ? 0 : rs_state_refuse(state, result, "%s", why);
 }
 
 int rs_migrate_recover(struct rs_state *state, struct rs_stream *stream)
 {
+	if (stream == NULL)
+		return rs_state_refuse(state, -EINVAL, "no stream to recover over");
 	return offer(state, &(struct rs_opening){ .stream = stream, .owns_stream = true });
 }
 
@@ -93,6 +95,8 @@ int rs_migrate_recover_connect(struct rs_state *state, const char *address, unsi
 int rs_migrate_recover_accept(struct rs_state *state, struct rs_listener *listener,
 			      unsigned timeout_ms)
 {
+	if (listener == NULL)
+		return rs_state_refuse(state, -EINVAL, "no listener to recover over");
 	return offer(state, &(struct rs_opening){ .listener = listener, .timeout_ms = timeout_ms });
 }
 

@@ -400,6 +400,7 @@ int rs_migration_run_in(struct rs_migration *migration, struct rs_stream *stream
 				  .record_at = rs_stream_bytes_read(stream) };
 
 	migration->stream = stream;
+	migration->one_way = rs_stream_flags(stream) != RS_STREAM_TWO_WAY;
 	if (rs_answers_init(&answers, stream) != 0)
 		return rs_session_fail(in.state, -ENOMEM, "no memory to answer the source");
 	int result = receive(&in);

@@ -23,6 +23,7 @@ struct rs_migration {
 	struct rs_opening *opening; /* of that stream; or NULL: it was just given */
 	bool native;
 	bool two_way;
+	bool one_way;                /* the first stream was; constant once it can pause */
 	struct rs_features features; /* agreed on; the session id stays after the end */
 	uint32_t next_section_id;
 	bool vm_stopped; /* by us, not resumed since */
@@ -33,9 +34,10 @@ struct rs_migration {
 	pthread_mutex_t telling; /* held while the VMM is told something */
 
 	/* guarded by the state's lock */
-	bool committed; /* too late for cancel */
-	bool paused;    /* postcopy waits for a connection, and for nothing else */
-	bool given_up;  /* or for this: it was ended by decree, which the next is */
+	bool committed;  /* too late for cancel */
+	bool paused;     /* postcopy waits for a connection, and for nothing else */
+	bool connecting; /* it was brought one, which is being opened */
+	bool given_up;   /* or for this: it was ended by decree, which the next is */
 	enum rs_resolution decree;
 	bool offered;               /* the next is valid, and to be taken */
 	struct rs_opening offer;    /* what rs_migrate_recover() brought */

@@ -327,6 +327,7 @@ int rs_migration_run_out(struct rs_migration *migration, struct rs_stream *strea
 	};
 
 	migration->stream = stream;
+	migration->one_way = rs_stream_flags(stream) != RS_STREAM_TWO_WAY;
 	migration->next_section_id = out.ram.id + 1;
 	int result = setup(&out);
 

@@ -29,10 +29,21 @@ void rs_recovery_close(struct rs_migration *migration)
 
 /* ---- bringing ------------------------------------------------------------------------------ */
 
-static int take_offer_locked(struct rs_migration *migration, const struct rs_opening *opening,
-			     char *address)
+/* Only who reads a recording has nothing to say. */
+static bool is_too_one_way(const struct rs_migration *migration, const struct rs_stream *stream)
 {
+	return stream != NULL && !migration->one_way &&
+	       rs_stream_flags(stream) != RS_STREAM_TWO_WAY;
+}
+
+static int take_offer_locked(struct rs_migration *migration, const struct rs_opening *opening,
+			     char *address, const char **why)
+{
+	*why = "no postcopy waits for a connection";
 	if (!migration->paused || migration->offered || migration->given_up)
+		return -EINVAL;
+	*why = "the stream is one-way, and a postcopy recovers over one that is two-way";
+	if (is_too_one_way(migration, opening->stream))
 		return -EINVAL;
 	migration->offer = *opening;
 	migration->offer.address = address;
@@ -41,20 +52,41 @@ static int take_offer_locked(struct rs_migration *migration, const struct rs_ope
 	return 0;
 }
 
-int rs_recovery_offer(struct rs_migration *migration, const struct rs_opening *opening)
+int rs_recovery_offer(struct rs_migration *migration, const struct rs_opening *opening,
+		      const char **why)
 {
 	struct rs_state *state = migration->state;
 	char *address = opening->address != NULL ? strdup(opening->address) : NULL;
 
+	*why = "no memory for a connection";
 	if (opening->address != NULL && address == NULL)
 		return -ENOMEM;
 	pthread_mutex_lock(&state->lock);
-	int result = take_offer_locked(migration, opening, address);
+	int result = take_offer_locked(migration, opening, address, why);
 
 	pthread_mutex_unlock(&state->lock);
 	if (result != 0)
 		free(address);
 	return result;
+}
+
+bool rs_recovery_break(struct rs_migration *migration)
+{
+	struct rs_state *state = migration->state;
+
+	pthread_mutex_lock(&state->lock);
+	enum rs_status status = rs_migrate_status(state);
+	bool connected =
+	    status == RS_STATUS_POSTCOPY_ACTIVE || status == RS_STATUS_POSTCOPY_RECOVER;
+	bool connecting = migration->connecting;
+
+	if (connecting)
+		rs_session_break_locked(state, -ECANCELED,
+					"the wait for a connection was given up");
+	else if (connected)
+		rs_session_wake_locked(state);
+	pthread_mutex_unlock(&state->lock);
+	return connected || connecting;
 }
 
 bool rs_recovery_end_by_decree(struct rs_migration *migration, enum rs_resolution decree)
@@ -92,6 +124,7 @@ static int look_for_offer(struct rs_migration *migration)
 		result = 0;
 	if (result != -EAGAIN)
 		migration->paused = false;
+	migration->connecting = result == 0;
 	pthread_mutex_unlock(&state->lock);
 	return result;
 }
@@ -147,8 +180,7 @@ static void drop_offer(struct rs_migration *migration)
 	close_opening(&offer);
 }
 
-/* Open the stream of the offer, if need be, and have it attached. */
-static int take_offer(struct rs_migration *migration)
+static int open_offer(struct rs_migration *migration)
 {
 	struct rs_state *state = migration->state;
 	struct rs_opening *opening = &migration->recovered;
@@ -169,6 +201,17 @@ static int take_offer(struct rs_migration *migration)
 	migration->stream = opening->stream;
 	migration->opening = opening;
 	return rs_session_attach(state, opening->stream);
+}
+
+/* Open the stream of the offer, if need be, and have it attached. */
+static int take_offer(struct rs_migration *migration)
+{
+	int result = open_offer(migration);
+
+	pthread_mutex_lock(&migration->state->lock);
+	migration->connecting = false;
+	pthread_mutex_unlock(&migration->state->lock);
+	return result;
 }
 
 int rs_recovery_wait(struct rs_migration *migration)

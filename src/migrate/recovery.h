@@ -19,8 +19,12 @@ int rs_recovery_wait(struct rs_migration *migration);
 void rs_recovery_close(struct rs_migration *migration);
 
 /* Any thread: bring a connection, which is the migration's from here on; the address is copied. 0, or -EINVAL or
- * -ENOMEM: nothing happened. */
-int rs_recovery_offer(struct rs_migration *migration, const struct rs_opening *opening);
+ * -ENOMEM: nothing happened, and why. */
+int rs_recovery_offer(struct rs_migration *migration, const struct rs_opening *opening,
+		      const char **why);
+
+/* Any thread: give up the connection that there is, or that is being made. False if there is neither. */
+bool rs_recovery_break(struct rs_migration *migration);
 
 /* Any thread: end it, saying whose the guest is. False if it is not paused. */
 bool rs_recovery_end_by_decree(struct rs_migration *migration, enum rs_resolution decree);

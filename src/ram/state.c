@@ -203,6 +203,17 @@ int rs_session_end_locked(struct rs_state *state, int code, const char *format, 
 	return code;
 }
 
+void rs_session_break_locked(struct rs_state *state, int code, const char *why)
+{
+	struct rs_session *session = &state->session;
+
+	if (session->error.code == 0) {
+		rs_error_setf(&session->error, code, "%s", why);
+		atomic_store_explicit(&session->code, code, memory_order_release);
+	}
+	rs_session_wake_locked(state);
+}
+
 int rs_session_fail(struct rs_state *state, int code, const char *format, ...)
 {
 	va_list arguments;

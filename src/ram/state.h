@@ -141,6 +141,9 @@ void rs_session_lend(struct rs_state *state);
  */
 bool rs_session_pause(struct rs_state *state, struct rs_error *why);
 
+/* The same by somebody else's will: what the call waits for ends, and it may go on with another one. */
+void rs_session_break_locked(struct rs_state *state, int code, const char *why);
+
 /* No new connection would help any more: whatever fails is final, and the call that runs is woken. */
 void rs_session_give_up(struct rs_state *state);
 
