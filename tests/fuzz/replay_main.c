@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Stands in for libFuzzer where there is none: runs a fuzz target over the files that are named,
- * and over those in the directories that are named. Of a small file every prefix is run, too: most
- * bugs of a parser sit where the input ends.
+ * and over those in the directories that are named. Of small files prefixes are run, too: most bugs of
+ * a parser sit where the input ends. What several files have in common is run once; with --prefixes=N at
+ * most so many are run, evenly spread.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -17,7 +18,13 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
 __attribute__((weak)) int LLVMFuzzerInitialize(int *argc, char ***argv);
 
-static unsigned long inputs;
+struct input {
+	uint8_t *data;
+	size_t bytes;
+};
+
+static struct input *inputs;
+static size_t count;
 
 static void fail(const char *path)
 {
@@ -25,39 +32,26 @@ static void fail(const char *path)
 	exit(1);
 }
 
-/* A copy of exactly that size, so that AddressSanitizer sees a read past the end. */
-static void run_input(const uint8_t *data, size_t bytes)
-{
-	uint8_t *exact = malloc(bytes + !bytes);
+/* ---- files --------------------------------------------------------------------------------- */
 
-	if (!exact)
-		fail("malloc");
-	memcpy(exact, data, bytes);
-	LLVMFuzzerTestOneInput(exact, bytes);
-	free(exact);
-	inputs++;
-}
-
-static void run_file(const char *path, size_t bytes)
+static void read_file(const char *path, size_t bytes)
 {
 	FILE *file = fopen(path, "rbe");
+	struct input *more = realloc(inputs, (count + 1) * sizeof(*inputs));
 	uint8_t *data = malloc(bytes + 1);
 
-	if (!file || !data)
+	if (!file || !more || !data)
 		fail(path);
-	bytes = fread(data, 1, bytes, file);
+	inputs = more;
+	inputs[count++] = (struct input){ data, fread(data, 1, bytes, file) };
 	if (ferror(file))
 		fail(path);
 	fclose(file);
-	run_input(data, bytes);
-	for (size_t prefix = 0; bytes <= PREFIXES_UP_TO_BYTES && prefix < bytes; prefix++)
-		run_input(data, prefix);
-	free(data);
 }
 
-static void run_path(const char *path);
+static void read_path(const char *path);
 
-static void run_directory(const char *path)
+static void read_directory(const char *path)
 {
 	DIR *directory = opendir(path);
 	struct dirent *entry;
@@ -71,31 +65,99 @@ static void run_directory(const char *path)
 			continue;
 		if (asprintf(&name, "%s/%s", path, entry->d_name) < 0)
 			fail(path);
-		run_path(name);
+		read_path(name);
 		free(name);
 	}
 	closedir(directory);
 }
 
-static void run_path(const char *path)
+static void read_path(const char *path)
 {
 	struct stat status;
 
 	if (stat(path, &status) != 0)
 		fail(path);
 	if (S_ISDIR(status.st_mode))
-		run_directory(path);
+		read_directory(path);
 	else
-		run_file(path, (size_t)status.st_size);
+		read_file(path, (size_t)status.st_size);
+}
+
+/* ---- runs ---------------------------------------------------------------------------------- */
+
+/* A copy of exactly that size, so that AddressSanitizer sees a read past the end. */
+static void run(const uint8_t *data, size_t bytes)
+{
+	uint8_t *exact = malloc(bytes + !bytes);
+
+	if (!exact)
+		fail("malloc");
+	memcpy(exact, data, bytes);
+	LLVMFuzzerTestOneInput(exact, bytes);
+	free(exact);
+}
+
+/* By content, so that what has much in common stands together, in the same order wherever it is run. */
+static int compare(const void *left, const void *right)
+{
+	const struct input *a = left, *b = right;
+	int order = memcmp(a->data, b->data, a->bytes < b->bytes ? a->bytes : b->bytes);
+
+	return order != 0 ? order : (a->bytes > b->bytes) - (a->bytes < b->bytes);
+}
+
+static size_t common_bytes(const struct input *a, const struct input *b)
+{
+	size_t bytes = 0;
+
+	while (bytes < a->bytes && bytes < b->bytes && a->data[bytes] == b->data[bytes])
+		bytes++;
+	return bytes;
+}
+
+/* One in so many of the distinct prefixes; 0: none. Returns how many there are. */
+static size_t run_prefixes(size_t step)
+{
+	const struct input none = { 0 }, *last = &none;
+	size_t found = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		const struct input *input = &inputs[i];
+
+		if (input->bytes > PREFIXES_UP_TO_BYTES)
+			continue;
+		/* The last one itself was run. */
+		size_t first = last == &none ? 0 : common_bytes(last, input) + 1;
+
+		for (size_t bytes = first; bytes < input->bytes; bytes++, found++)
+			if (step != 0 && found % step == 0)
+				run(input->data, bytes);
+		last = input;
+	}
+	return found;
 }
 
 int main(int argc, char **argv)
 {
+	size_t most = SIZE_MAX;
+
 	if (LLVMFuzzerInitialize)
 		LLVMFuzzerInitialize(&argc, &argv);
 	for (int i = 1; i < argc; i++)
-		run_path(argv[i]);
-	printf("%lu inputs\n", inputs);
+		if (sscanf(argv[i], "--prefixes=%zu", &most) != 1)
+			read_path(argv[i]);
+	qsort(inputs, count, sizeof(*inputs), compare);
+	for (size_t i = 0; i < count; i++)
+		run(inputs[i].data, inputs[i].bytes);
+	size_t prefixes = run_prefixes(0);
+	size_t step = prefixes == 0 || most == 0 ? 0 : (prefixes - 1) / most + 1;
+
+	run_prefixes(step);
+	printf("%zu inputs, and %zu of their %zu prefixes\n", count,
+	       step == 0 ? 0 : (prefixes - 1) / step + 1, prefixes);
+	for (size_t i = 0; i < count; i++)
+		free(inputs[i].data);
+	free(inputs);
 	/* An empty corpus is a mistake, not a success. */
-	return inputs == 0;
+	return count == 0;
 }
