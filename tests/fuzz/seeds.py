@@ -11,7 +11,6 @@ import os
 import struct
 import sys
 import zlib
-import zlib
 
 PAGE = 4096
 ZERO, LIST, FULL_PAGE, EOS, CONTINUE, FLUSH = 0x02, 0x04, 0x08, 0x10, 0x20, 0x200
@@ -54,11 +53,13 @@ def feature(number, text, extra=b""):
     return u16(number) + u16(len(text) + 1 + len(extra)) + name(text) + extra
 
 
-def features(two_way=True, runs=True):
+def features(two_way=True, runs=True, postcopy=False, preempt=False):
     known = feature(1, b"session", SESSION)
     known += feature(2, b"runs") if runs else b""
     known += feature(3, b"device-lengths")
-    return known + (feature(4, b"handover") if two_way else b"")
+    known += feature(4, b"handover") if two_way else b""
+    known += feature(6, b"postcopy") if postcopy else b""
+    return known + (feature(7, b"preempt") if preempt else b"")
 
 
 # ---- RAM -------------------------------------------------------------------------------------
@@ -331,6 +332,180 @@ def return_path_seeds():
     yield "failed-and-runs", u8(2) + accept + message(RUNNING)
 
 
+# ---- whole postcopies, in the pieces of gated_peer.h -------------------------------------------
+
+NOW, CHECKED, PACKAGED, COMMITTED, ENDED, ASKED, RESUMED, SAID_READY, SAID_RUNNING, SAID_BITMAP, ACKED, NEVER = (
+    0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12)
+
+
+def piece(gate, *said, new=False, channel=False):
+    data = b"".join(said)
+    return u8(gate | (0x80 if new else 0) | (0x40 if channel else 0)) + u16(len(data)) + data
+
+
+def request(start, size, region=None):
+    return message(3 if region else 4, u64(start) + u32(size) + (name(region) if region else b""))
+
+
+def bitmap(bits, region=b"ram", size=8):
+    return message(5, name(region)) + u64(size) + bits.to_bytes(size, "little") + u64(0x0123456789abcdef)
+
+
+def recorded_answers(number):
+    """A fixture's return path, its requests moved to where there is memory, its bitmaps left out."""
+    folder = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "fixtures", "qemu-7.2")
+    with gzip.open(os.path.join(folder, number + ".back.gz")) as file:
+        data = file.read()
+    while data:
+        kind, size = struct.unpack(">HH", data[:4])
+        payload, data = data[4:4 + size], data[4 + size:]
+        if kind == 3:
+            payload = u64(struct.unpack(">Q", payload[:8])[0] & 0xf000) + payload[8:12] + name(b"ram")
+        elif kind == 4:
+            payload = u64(struct.unpack(">Q", payload[:8])[0] & 0xf000) + payload[8:]
+        elif kind == 5:
+            size = struct.unpack(">Q", data[:8])[0]
+            data = data[16 + size:]
+            continue
+        yield message(kind, payload)
+
+
+def postcopy_out_seeds():
+    pong, ack = message(PONG, u32(5)), message(6, u32(1))
+    shut = piece(ENDED, message(1, u32(0)))
+    asked = request(PAGE, PAGE, b"ram") + request(3 * PAGE, 2 * PAGE) + request(PAGE, PAGE)
+    for text, qemu, preempt in (("", 0, 0), ("-qemu", 1, 0), ("-preempt", 0, 2), ("-qemu-preempt", 1, 2),
+                                ("-qemu-old", 0x11, 2)):
+        option = qemu | preempt
+        if qemu:
+            ready = piece(NOW, message(PONG, u32(1)), pong)
+            last = piece(PACKAGED, message(PONG, u32(3)), message(PONG, u32(4)))
+            told = piece(PACKAGED, message(PONG, u32(3)), asked, message(PONG, u32(4)))
+        else:
+            ready = (piece(NOW, message(ACCEPT, features(postcopy=True, preempt=preempt)), pong) +
+                     piece(CHECKED, message(READY)))
+            last, told = piece(COMMITTED, message(RUNNING)), piece(COMMITTED, message(RUNNING), asked)
+        again = piece(ASKED, bitmap(0x5555), ack, asked, new=True)
+        yield f"good{text}", u8(option) + ready + last + shut
+        yield f"asked{text}", u8(option) + ready + told + shut
+        yield f"recovered{text}", u8(option) + ready + told + again + shut
+        yield f"twice{text}", u8(option) + ready + last + piece(ASKED, bitmap(0), new=True) + again + shut
+        for number in range(0, 8, 4):
+            yield f"given-up-{number}{text}", u8(option | number) + ready + told
+            yield f"given-up-again-{number}{text}", (u8(option | number) + ready + told +
+                                                     piece(ASKED, bitmap(3), new=True))
+        yield f"silent{text}", u8(option) + ready + told + piece(NEVER) + again + piece(NEVER)
+        yield f"devices{text}", u8(option | 8) + ready + told
+        for title, answer in {
+                "failed": message(FAILED, b"no"), "shut": message(1, u32(1)), "shut-early": message(1, u32(0)),
+                "other": request(0, PAGE, b"other"), "beyond": request(15 * PAGE, 2 * PAGE, b"ram"),
+                "odd": request(1, PAGE, b"ram"), "nothing": request(0, 0, b"ram"), "no-region": request(0, PAGE),
+                "cut": message(3, u64(0) + u32(PAGE) + b"\xffram"), "bitmap": bitmap(1), "ack": ack,
+                "running": message(RUNNING), "switchover": message(7), "accept": message(ACCEPT, features()),
+        }.items():
+            yield f"{title}{text}", u8(option) + ready + last + piece(NOW, answer) + again + shut
+            yield f"{title}-recovering{text}", (u8(option) + ready + last + piece(ASKED, answer, new=True) +
+                                                again + shut)
+        for title, answer in {
+                "short": bitmap(0, size=0), "long": bitmap(1, size=16), "mark": bitmap(1)[:-8] + bytes(8),
+                "other": bitmap(1, b"other"), "cut": bitmap(1)[:-3], "no-name": message(5), "full": bitmap((1 << 64) - 1),
+                "ack-0": bitmap(1) + message(6, u32(0)), "ack-long": bitmap(1) + message(6, u64(1)),
+                "twice": bitmap(1) + bitmap(1), "shut": bitmap(1) + ack + message(1, u32(0)),
+                "failed": bitmap(1) + ack + message(FAILED, b"no"),
+        }.items():
+            yield f"bitmap-{title}{text}", (u8(option) + ready + last + piece(ASKED, answer, new=True) + again +
+                                            shut)
+    first = list(recorded_answers("postcopy-recover.A"))
+    second = list(recorded_answers("postcopy-recover.B"))
+    whole = list(recorded_answers("postcopy"))
+    start = piece(NOW, message(PONG, u32(1)), message(PONG, u32(2)))
+    yield "recorded", u8(1) + start + piece(PACKAGED, *whole[2:-1]) + piece(ENDED, whole[-1])
+    yield "recorded-recovery", (u8(1) + start + piece(PACKAGED, *first[2:40]) +
+                                piece(ASKED, bitmap(0x0ff0), *second[:12], new=True) + piece(ENDED, second[-1]))
+
+
+def package(*said):
+    data = b"".join(said)
+    return command(7, u32(len(data))) + data
+
+
+def postcopy_in_seeds():
+    listen = command(4)
+    for text, option in ("", 0), ("-small", 1), ("-touch", 4), ("-small-touch", 5):
+        size = PAGE // 4 if option & 1 else PAGE
+        per_page = PAGE // size
+
+        def whole(number, region=None):
+            """A host page, with as little content as will do."""
+            offset = number * PAGE
+            if per_page == 1 and number != 1:
+                return zero(offset, region)
+            return page(offset, region, size=size) + b"".join(zero(offset + i * size) for i in range(1, per_page))
+
+        listed = section(1, block_list((b"a", 4 * PAGE), (b"b", 2 * PAGE)) + END)
+        some = section(2, whole(0, b"a") + whole(1) + END)
+        left = section(2, whole(2, b"a") + END) + section(2, whole(3, b"a") + whole(0, b"b") + whole(1) + END)
+        advice = command(3, u64(PAGE) + u64(size))
+        dropped = command(6, discard((PAGE, PAGE))) + command(6, discard((0, 2 * PAGE), region=b"b"))
+        end = section(3, END) + u8(0)
+        missed = section(2, whole(1, b"a") + END)
+        for form in "native", "qemu":
+            qemu = form == "qemu"
+            opening = (header(b"pc-i440fx-9.0") + command(1) + command(2, u32(1)) if qemu else
+                       header(b"ramsync") + command(OFFER, features(postcopy=True)))
+            device = QEMU_DEVICE if qemu else DEVICE
+            start = opening + advice + listed + some + dropped
+            parcel = package(listen, device, command(2, u32(3)) + command(5) if qemu else command(CHECK))
+            ready = piece(NOW, start, parcel) + (piece(NOW, command(2, u32(4))) if qemu else
+                                                 piece(SAID_READY, command(COMMIT)))
+            who = b"" if qemu else header(b"ramsync") + command(0x5257, SESSION)
+            again = piece(NOW, who, command(10, name(b"a")), command(10, name(b"b")), command(9), new=True)
+            tag = f"-{form}{text}"
+            yield f"good{tag}", u8(option) + ready + piece(NOW, missed, left, end)
+            yield f"announced{tag}", u8(option | 0x40) + ready + piece(NOW, missed, left, end)
+            yield f"no-resume{tag}", u8(option | 0x20) + ready + piece(NOW, missed, left, end)
+            yield f"recovered{tag}", u8(option) + ready + again + piece(NOW, missed, left, end)
+            yield f"half{tag}", u8(option) + ready + piece(NOW, left[:300]) + again + piece(NOW, missed, left, end)
+            yield f"twice{tag}", (u8(option) + ready + piece(NOW, missed) + again + piece(NOW, left) + again +
+                                  piece(NOW, end))
+            yield f"given-up{tag}", u8(option) + ready + piece(NOW, missed)
+            yield f"silent{tag}", u8(option) + ready + piece(NEVER)
+            yield f"missing{tag}", u8(option) + ready + piece(NOW, left, end) + again + piece(NOW, missed, end)
+            yield f"opaque{tag}", u8(option | 0x10) + ready + piece(NOW, missed, left, end)
+            yield f"recording{tag}", u8(option | 8) + ready + piece(NOW, missed, left, end)
+            yield f"recording-again{tag}", u8(option | 8) + ready + again + piece(NOW, missed, left, end)
+            for title, said in {
+                    "package": package(), "listen": listen, "run": command(5), "resume": command(9), "advise": advice,
+                    "bitmap": command(10, name(b"a")), "discard": dropped, "commit": command(COMMIT),
+                    "check": command(CHECK), "recover": command(0x5257, SESSION), "channel": command(0x5258, SESSION),
+                    "list": listed, "delta": section(2, delta(0, b"\5\1\xaa", b"a") + END), "end": end,
+                    "run-of-pages": section(2, run(ZERO, 0, 4 * PAGE, b"a") + END),
+                    "half-page": section(2, page(PAGE, b"a", size=size)[:-9]), "device": device,
+                    "bad-advice": command(3, u64(PAGE)), "bad-discard": command(6, discard((100, PAGE))),
+                    "bad-bitmap": command(10, b"\xff" + b"a"), "other": command(10, name(b"z")),
+            }.items():
+                yield f"{title}-first{tag}", u8(option) + piece(NOW, opening, advice, listed, said)
+                yield f"{title}-late{tag}", u8(option) + ready + piece(NOW, said) + again + piece(NOW, missed, left, end)
+                yield f"{title}-again{tag}", (u8(option) + ready + piece(NOW, who, said, new=True) + again +
+                                              piece(NOW, missed, left, end))
+                yield f"{title}-packed{tag}", u8(option) + piece(NOW, start, package(listen, said))
+            yield f"stranger{tag}", (u8(option) + ready + piece(NOW, header(b"ramsync"), command(0x5257, bytes(16)),
+                                                                new=True) + again + piece(NOW, missed, left, end))
+            # With a channel, on which some of the pages come.
+            fast = opening if qemu else header(b"ramsync") + command(OFFER, features(postcopy=True, preempt=True))
+            ready = ready.replace(piece(NOW, start, parcel),
+                                  piece(NOW, fast, advice, listed, some, dropped, parcel))
+            owner = b"" if qemu else header(b"ramsync") + command(0x5258, SESSION)
+            urgent = whole(1, b"a") + whole(2)
+            channel = piece(NOW, owner, urgent, END if qemu else b"", channel=True) + piece(NEVER, channel=True)
+            yield f"channel{tag}", u8(option | 2) + ready + channel + piece(NOW, left, end)
+            yield f"channel-again{tag}", u8(option | 2) + ready + channel + again + channel + piece(NOW, left, end)
+            yield f"channel-breaks{tag}", (u8(option | 2) + ready + piece(NOW, owner, urgent[:200], channel=True) +
+                                           piece(NEVER) + again + channel + piece(NOW, left, end))
+            yield f"channel-stranger{tag}", (u8(option | 2) + ready + piece(NOW, header(b"pc"), urgent, channel=True) +
+                                             again + channel + piece(NOW, left, end))
+
+
 def xbzrle_seeds():
     for option in 0, 2, 4:
         yield f"same-{option}", u8(option)
@@ -438,7 +613,9 @@ def main():
                           ("address", address_seeds()), ("discard", discard_seeds()),
                           ("page_request", page_request_seeds()),
                           ("received_map", received_map_seeds()),
-                          ("postcopy_body", postcopy_seeds())):
+                          ("postcopy_body", postcopy_seeds()),
+                          ("postcopy_in", postcopy_in_seeds()),
+                          ("postcopy_out", postcopy_out_seeds())):
         directory = os.path.join(sys.argv[1], target)
         os.makedirs(directory, exist_ok=True)
         for title, data in seeds:
