@@ -198,6 +198,7 @@ def postcopy_seeds():
                 ("pages", whole(unit, b"a") + whole(0, b"b"), whole(0, b"a")),
                 ("twice", whole(unit, b"a") + whole(unit), whole(unit, b"a") + whole(2 * unit)),
                 ("half", page(0, b"a", size=size), whole(0, b"a") + whole(unit)),
+                ("urgent-half", whole(unit, b"a"), page(0, b"b", size=size)),
                 ("packed", packed + packed, packed),
                 ("runs", run(ZERO, unit, 2 * unit, b"b") + run(FULL_PAGE, 0, unit, b"a", b"\x77" * unit),
                  run(ZERO, 0, 4 * unit, b"a")),
