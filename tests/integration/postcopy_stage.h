@@ -31,7 +31,7 @@ struct postcopy_staged {
 	struct postcopy_drive drive;
 	enum postcopy_stage stage;
 	enum postcopy_silence silence;
-	size_t capacity; /* of the connections; 0: of some pages less than are left */
+	size_t capacity; /* of the connections; less than what is left, or nothing stalls */
 	struct fake_valve valves[2][3]; /* of the first two connections: there, back, channel */
 	_Atomic unsigned loads;
 	_Atomic unsigned passes;
