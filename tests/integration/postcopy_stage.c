@@ -47,7 +47,12 @@ static void plan(struct postcopy_drive *drive, struct postcopy_connection *conne
 		options[way]->capacity = staged->capacity;
 		options[way]->valve = &staged->valves[drive->recoveries][way];
 	}
-	if (drive->recoveries == 0 || staged->stage != STAGE_RECOVERING)
+	if (drive->recoveries == 0)
+		return;
+	for (unsigned way = 0; way < 2; way++)
+		if (staged->recovery_bytes[way] != 0)
+			fake_valve_close(&staged->valves[1][way], staged->recovery_bytes[way]);
+	if (staged->stage != STAGE_RECOVERING)
 		return;
 	fake_valve_close(&staged->valves[1][THERE], 0);
 	fake_valve_close(&staged->valves[1][BACK], 0);

@@ -33,6 +33,8 @@ struct postcopy_staged {
 	enum postcopy_silence silence;
 	size_t capacity; /* of the connections; less than what is left, or nothing stalls */
 	struct fake_valve valves[2][3]; /* of the first two connections: there, back, channel */
+	/* of the second connection: what passes there, and back, before it stalls; 0: all */
+	uint64_t recovery_bytes[2];
 	_Atomic unsigned loads;
 	_Atomic unsigned passes;
 };

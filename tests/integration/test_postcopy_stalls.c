@@ -26,9 +26,12 @@ struct stall {
 	bool source; /* is the end that waits a short time; the other one waits a long one */
 	unsigned timeout_ms;
 	bool reached;
+	/* of a recovery that gets so far */
+	unsigned way;
+	uint64_t bytes;
 };
 
-#define MAX_STALLS (2 * STAGES)
+#define MAX_STALLS 64u
 
 static void set_timeout(struct guest *guest, unsigned timeout_ms)
 {
@@ -156,6 +159,66 @@ static void in_each_phase(void **unused)
 		stall_everywhere(&postcopy_hows[i]);
 }
 
+/* ---- while it recovers -------------------------------------------------------------------------- */
+
+/* How far: inside what is asked and answered, and inside the pages. */
+static const uint64_t bytes_there[] = { 1, 30, 50, 60, 75, 90, 110, 4000, 30000 };
+static const uint64_t bytes_back[] = { 1, 20, 40, 75, 105, 110 };
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+static unsigned open_recoveries(struct stall *stalls)
+{
+	const struct stall stall = { .stage = STAGE_PAUSED, .timeout_ms = SHORT_MS };
+	unsigned count = 0;
+
+	for (unsigned i = 0; i < 2 * COUNT(bytes_there); i++) {
+		stalls[count] = stall;
+		stalls[count].source = i % 2 == 0;
+		stalls[count++].bytes = bytes_there[i / 2];
+	}
+	/* A destination whose answers are lost may have all it needs. */
+	for (unsigned i = 0; i < COUNT(bytes_back); i++) {
+		stalls[count] = stall;
+		stalls[count].source = true;
+		stalls[count].way = 1;
+		stalls[count++].bytes = bytes_back[i];
+	}
+	return count;
+}
+
+static void stall_recoveries(const struct postcopy_how *how)
+{
+	struct stall *stalls = calloc(MAX_STALLS, sizeof(*stalls));
+
+	assert_non_null(stalls);
+	unsigned count = open_recoveries(stalls);
+
+	for (unsigned i = 0; i < count; i++) {
+		reach(&stalls[i], how);
+		stalls[i].staged.recovery_bytes[stalls[i].way] = stalls[i].bytes;
+		postcopy_drive_recover(&stalls[i].staged.drive);
+	}
+	for (unsigned i = 0; i < count; i++) {
+		if (getenv("RS_TEST_SAY") != NULL)
+			print_message("%s, %s, byte %llu %s\n", how->name, end_name(&stalls[i]),
+				      (unsigned long long)stalls[i].bytes,
+				      stalls[i].way == 0 ? "there" : "back");
+		check_stall(&stalls[i], true);
+		end_stall(&stalls[i]);
+		assert_true(stalls[i].staged.drive.recoveries > 1);
+		assert_int_equal(stalls[i].staged.drive.transfer.in.result, 0);
+	}
+	free(stalls);
+}
+
+static void while_it_recovers(void **unused)
+{
+	(void)unused;
+	stall_recoveries(&postcopy_hows[1]);
+	stall_recoveries(&postcopy_hows[2]);
+}
+
 /* ---- of the channel ----------------------------------------------------------------------------- */
 
 /* The guest asks for a page, and does not get it there. */
@@ -219,6 +282,7 @@ int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(in_each_phase),
+		cmocka_unit_test(while_it_recovers),
 		cmocka_unit_test(of_the_channel_alone),
 	};
 
