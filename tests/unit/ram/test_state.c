@@ -154,6 +154,42 @@ static void ones_own_failure_leaves_the_stream(void **state)
 	rs_stream_close(reader, NULL);
 }
 
+static void break_it(struct rs_state *state, const char *why)
+{
+	pthread_mutex_lock(&state->lock);
+	rs_session_break_locked(state, -ECANCELED, why);
+	pthread_mutex_unlock(&state->lock);
+}
+
+/* The stream that is waited for now is shut, and not the other one; and it may go on with a third. */
+static void a_break_shuts_the_stream_that_is_used(void **state)
+{
+	struct rs_stream *writer, *reader;
+	struct rs_state *s = *state;
+	struct rs_error why;
+
+	assert_int_equal(fake_stream_pipe(NULL, &writer, &reader), 0);
+	rs_session_open(s);
+	/* Nothing is attached, so nothing is used. */
+	assert_int_equal(rs_session_use_stream(s, reader), 0);
+	break_it(s, "nobody minds");
+	assert_int_equal(rs_stream_error(reader, NULL), 0);
+	assert_true(rs_session_pause(s, &why));
+	assert_int_equal(rs_session_attach(s, writer), 0);
+	assert_int_equal(rs_session_use_stream(s, reader), 0);
+	break_it(s, "somebody wants another");
+	break_it(s, "and somebody else, too");
+	assert_int_equal(rs_stream_error(reader, NULL), -ECANCELED);
+	assert_int_equal(rs_stream_error(writer, NULL), 0);
+	assert_int_equal(rs_session_use_stream(s, writer), -ECANCELED);
+	assert_true(rs_session_pause(s, &why));
+	assert_string_equal(why.text, "somebody wants another");
+	assert_int_equal(rs_session_code(s), 0);
+	rs_session_close(s);
+	rs_stream_close(writer, NULL);
+	rs_stream_close(reader, NULL);
+}
+
 static void keep_warning(void *opaque, const char *text)
 {
 	strcpy(opaque, text);
@@ -184,6 +220,7 @@ int main(void)
 		TEST(a_streams_failure_becomes_the_sessions),
 		TEST(a_failure_wakes_the_call_that_runs),
 		TEST(ones_own_failure_leaves_the_stream),
+		TEST(a_break_shuts_the_stream_that_is_used),
 		TEST(warnings_go_where_they_are_wanted),
 	};
 
