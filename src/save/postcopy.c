@@ -9,7 +9,7 @@
 
 /* Taken and flushed at once. What is asked for next waits behind it, and what is in it and asked for
  * by then came as late as its last page. */
-#define PIECE_BYTES (256u << 10)
+#define PIECE_BYTES (64u << 10)
 
 /* How long a body may get, so that its caller can look at the world. */
 #define BODY_NS (50 * RS_NS_PER_MS)
