@@ -95,16 +95,16 @@ static int check_place(const struct rs_fault_region *found, const struct rs_regi
 	return 0;
 }
 
-/* Now that they are received: those that faulted again meanwhile. */
-static void wake_awaiting(struct rs_fault_region *region, uint64_t offset, uint64_t bytes)
+/* Whether any was awaited; none of them is any more. */
+static bool take_awaited(struct rs_fault_region *region, uint64_t offset, uint64_t bytes)
 {
 	const struct rs_fault_memory *memory = &region->memory;
 	uint64_t first = offset >> memory->unit_shift, count = bytes >> memory->unit_shift;
 
 	if (rs_bitmap_find_set(&region->awaited, first, first + count) == first + count)
-		return;
+		return false;
 	rs_bitmap_clear_range(&region->awaited, first, count);
-	rs_fault_memory_wake(memory, offset, bytes);
+	return true;
 }
 
 int rs_faults_place(struct rs_faults *faults, struct rs_region *region, uint64_t offset,
@@ -114,8 +114,11 @@ int rs_faults_place(struct rs_faults *faults, struct rs_region *region, uint64_t
 	unsigned shift = region->state->page_shift;
 	int result = check_place(found, region, offset, bytes, error);
 
-	if (result == 0)
-		result = rs_fault_memory_place(&found->memory, offset, bytes, data, error);
+	if (result != 0)
+		return result;
+	/* Placing wakes them; if it fails the connection is given up, and what was not placed comes again. */
+	take_awaited(found, offset, bytes);
+	result = rs_fault_memory_place(&found->memory, offset, bytes, data, error);
 	if (result != 0)
 		return result;
 	/* Who sees the bit finds the page. */
@@ -123,7 +126,9 @@ int rs_faults_place(struct rs_faults *faults, struct rs_region *region, uint64_t
 	rs_bitmap_set_range(&region->received, offset >> shift, bytes >> shift);
 	/* Pairs with the one in take_fault(). */
 	atomic_thread_fence(memory_order_seq_cst);
-	wake_awaiting(found, offset, bytes);
+	/* Those that faulted, or were seen to fault, meanwhile. */
+	if (take_awaited(found, offset, bytes))
+		rs_fault_memory_wake(&found->memory, offset, bytes);
 	rs_fault_end_wait(faults, &found->memory, offset, bytes);
 	return 0;
 }

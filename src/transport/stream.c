@@ -164,6 +164,8 @@ void rs_stream_set_stall_timeout(struct rs_stream *stream, unsigned timeout_ms)
 void rs_stream_read_patiently(struct rs_stream *stream)
 {
 	atomic_store_explicit(&stream->stall_timeout_ms[RS_READING], 0, memory_order_relaxed);
+	atomic_store_explicit(&stream->waits_to_read, stream->backend->wait != NULL,
+			      memory_order_relaxed);
 }
 
 /* ---- moving bytes -------------------------------------------------------------------------- */
@@ -260,6 +262,8 @@ static ssize_t check_moved(struct rs_stream *stream, enum rs_direction direction
 ssize_t rs_stream_move(struct rs_stream *stream, enum rs_direction direction,
 		       const struct iovec *iov, int count)
 {
+	bool waits = direction == RS_READING &&
+		     atomic_load_explicit(&stream->waits_to_read, memory_order_relaxed);
 	uint64_t since = 0;
 
 	for (;;) {
@@ -268,10 +272,13 @@ ssize_t rs_stream_move(struct rs_stream *stream, enum rs_direction direction,
 
 		if (code != 0)
 			return code;
-		if (direction == RS_READING)
+		if (waits)
+			moved = -EAGAIN;
+		else if (direction == RS_READING)
 			moved = stream->backend->readv(stream, iov, count);
 		else
 			moved = stream->backend->writev(stream, iov, count);
+		waits = false;
 		if (moved == -EAGAIN)
 			code = wait_ready(stream, direction, &since);
 		else if (moved != -EINTR)

@@ -36,7 +36,8 @@ int rs_stream_wait_for_wake(struct rs_stream *stream, bool for_budget);
 /* Any thread. */
 void rs_stream_wake(struct rs_stream *stream);
 
-/* From now on the peer may be silent for as long as it likes; what is written must still move. */
+/* From now on the peer may be silent for as long as it likes; what is written must still move. What it says mostly comes
+ * one message at a time, so each read waits before it tries. */
 void rs_stream_read_patiently(struct rs_stream *stream);
 
 /*

@@ -84,6 +84,7 @@ struct rs_stream {
 
 	/* the thread that uses the stream (the reading and the writing one) */
 	atomic_uint stall_timeout_ms[2]; /* by direction; may be changed while a thread waits */
+	atomic_bool waits_to_read;       /* before each read: mostly there is nothing yet */
 	struct rs_stream_writer writer;
 	struct rs_stream_reader reader;
 	struct rs_rate_limit rate;
